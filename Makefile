@@ -1,0 +1,42 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+# Both make .venv first (bootstrap.py); a second run starts in seconds.
+
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: demo test lint bench codex model generate clean
+
+demo:
+	@$(PYTHON) bootstrap.py
+	@$(BIN)/caesura demo $(ARGS)
+
+test:
+	@$(PYTHON) bootstrap.py dev
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint:
+	@$(PYTHON) bootstrap.py dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench:
+	@$(PYTHON) bootstrap.py
+	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+codex:
+	@$(PYTHON) bootstrap.py
+	@$(BIN)/python tests/compatibility/codex_cli.py
+
+model:
+	@$(PYTHON) bootstrap.py train
+	OMP_NUM_THREADS=1 $(BIN)/python -m caesura.sampler.train $(ARGS)
+
+generate:
+	@$(PYTHON) bootstrap.py dev
+	$(BIN)/python spec/generate.py
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,98 @@
+"""The context of a rollout: the conversation as tokens, and what is needed to go on with it.
+
+It only ever grows. The tokens live in the engine's sequence; nothing here holds a second copy of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..protocol.items import OutputItem
+from ..protocol.messages import Response, Usage
+from ..sampler.chat_template import ToolCall, tool_message
+from ..sampler.engine import FinishReason, SamplingParams, TokenSequence
+from .accounting import Accounting
+from .pending import Call, Outputs
+from .service import Service
+
+
+@dataclass(slots=True)
+class Context:
+    """One rollout's context.
+
+    :ivar response: the Response as ``response.created`` announced it; its ``output`` and ``usage`` are not kept up.
+    :ivar num_turns: assistant turns so far, those of the input included: the index of the next one in a replay.
+    :ivar cut: why the rollout ends as incomplete, or None (``incomplete_details.reason``).
+    """
+
+    service: Service
+    response: Response
+    sequence: TokenSequence
+    params: SamplingParams
+    accounting: Accounting
+    hosted_names: frozenset[str]
+    num_turns: int
+    max_output_tokens: int | None = None
+    cut: str | None = None
+    output: list[OutputItem] = field(default_factory=list)
+    _rendered: tuple[Outputs, list[int]] | None = None
+
+    def render(self, calls: Sequence[Call], outputs: Outputs) -> list[int]:
+        """The new tokens that these outputs make: end of the assistant's turn, tool results, next assistant header.
+
+        The last result is kept, since an append is rendered when it is checked against the room and again, unchanged,
+        when the rollout goes on.
+        """
+        if self._rendered is None or self._rendered[0] != outputs:
+            results = [
+                tool_message(output, call_id=call.call_id, name=call.name)
+                for call, output in zip(calls, outputs.answers, strict=True)
+            ]
+            added = [{"role": message.role, "content": message.text} for message in outputs.messages]
+            tokens = self.service.model.chat_template.encode_suffix(
+                [*results, *added],
+                calls=[ToolCall(call.name, "{}", call.call_id) for call in calls],
+                stopped=self.sequence.ledger.tokens[-1] in self.params.stop_tokens,
+            )
+            self._rendered = (outputs, tokens)
+        return self._rendered[1]
+
+    def fits(self, tokens: Sequence[int]) -> bool:
+        """Whether these tokens fit the sequence and leave room for one more to be sampled."""
+        return len(tokens) < self.sequence.room()
+
+    def extend(self, tokens: Sequence[int]) -> None:
+        """Add them to the sequence; they are decoded with the next turn's first step.
+
+        :raises ContextLengthExceeded: they don't fit. Nothing changes.
+        """
+        self.sequence.extend(tokens)
+
+    def next_params(self) -> SamplingParams | None:
+        """How the next turn is sampled; None if the Response's ``max_output_tokens`` are used up."""
+        if self.max_output_tokens is None:
+            return self.params
+        left = self.max_output_tokens - self.sequence.ledger.sampled
+        return dataclasses.replace(self.params, max_tokens=left) if left > 0 else None
+
+    def next_forced(self) -> list[int] | None:
+        """The tokens that a replay forces as the next turn; None for a model that is really sampled.
+
+        :raises ReplayExhausted: the script has no such turn.
+        """
+        replay = self.service.replay
+        return None if replay is None else replay.tokens(self.num_turns, self.service.model.chat_template)
+
+    def end_turn(self, finish: FinishReason | None) -> None:
+        """Count the turn, and note when it was cut short."""
+        self.num_turns += 1
+        if finish in (FinishReason.LENGTH, FinishReason.CONTEXT):
+            self.cut = "max_output_tokens"
+
+    def usage(self) -> Usage:
+        """Tokens so far, of the whole Response."""
+        ledger = self.sequence.ledger
+        given = ledger.prefilled + ledger.appended
+        return Usage(input_tokens=given, output_tokens=ledger.sampled, total_tokens=given + ledger.sampled)

@@ -1,0 +1,72 @@
+"""Input items to the chat messages that a template renders (the chat-completions form that GGUF templates expect)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..protocol.errors import InvalidValue, UnknownCallId
+from ..protocol.items import FunctionCall, FunctionCallOutput, HostedCall, InputItem, InputMessage
+from ..sampler.chat_template import Message, ToolCall, assistant_message, tool_message
+
+INTERRUPTED = "(no output: the call was interrupted)"
+"""Stands in for the output of a call that the history leaves unanswered. Refusing such a history would make every
+later turn of that client fail, since it can only grow."""
+
+
+def chat_messages(instructions: str | None, items: Sequence[InputItem]) -> list[Message]:
+    """The conversation as chat messages.
+
+    ``instructions`` and the system or developer messages at the beginning become one system message: many templates
+    accept only one, and only there. Text and calls that the assistant made between two outputs become one turn.
+
+    :raises UnknownCallId: an output answers no call of this input.
+    :raises InvalidValue: two calls of one turn have the same id.
+    """
+    system = [instructions] if instructions else []
+    messages: list[Message] = []
+    hosted_outputs: list[Message] = []
+    unanswered: dict[str, str] = {}
+    for at, item in enumerate(items):
+        in_turn = bool(messages) and messages[-1]["role"] == "assistant"
+        same_turn = in_turn and isinstance(item, FunctionCall | HostedCall)
+        if not same_turn:
+            messages += hosted_outputs
+            hosted_outputs.clear()
+        if not same_turn and not isinstance(item, FunctionCallOutput):
+            messages += [tool_message(INTERRUPTED, call_id=call, name=name) for call, name in unanswered.items()]
+            unanswered.clear()
+        if isinstance(item, FunctionCall | HostedCall):
+            if item.call_id in unanswered:
+                at_call = f"input[{at}].call_id"
+                raise InvalidValue(f"Two calls of one turn have call_id {item.call_id!r}.", param=at_call)
+            if not same_turn:
+                messages.append(assistant_message(""))
+            messages[-1]["tool_calls"].append(ToolCall(item.name, item.arguments, item.call_id))
+        match item:
+            case InputMessage(role="assistant", text=text):
+                messages.append(assistant_message(text))
+            case InputMessage(role="user", text=text):
+                messages.append({"role": "user", "content": text})
+            case InputMessage(text=text) if messages:
+                messages.append({"role": "system", "content": text})
+            case InputMessage(text=text):
+                system.append(text)
+            case FunctionCall(call_id=call_id, name=name):
+                unanswered[call_id] = name
+            case HostedCall(call_id=call_id, name=name, output=output):
+                hosted_outputs.append(tool_message(output or "", call_id=call_id, name=name))
+            case FunctionCallOutput(call_id=call_id, output=output):
+                if call_id not in unanswered:
+                    raise UnknownCallId(
+                        f"No function_call with call_id {call_id!r} comes before its output in 'input'.",
+                        param=f"input[{at}].call_id",
+                    )
+                messages.append(tool_message(output, call_id=call_id, name=unanswered.pop(call_id)))
+    messages += hosted_outputs
+    messages += [tool_message(INTERRUPTED, call_id=call, name=name) for call, name in unanswered.items()]
+    return [{"role": "system", "content": "\n\n".join(system)}, *messages] if system else messages
+
+
+def num_assistant_turns(messages: Sequence[Message]) -> int:
+    """How many turns the assistant has had."""
+    return sum(message["role"] == "assistant" for message in messages)

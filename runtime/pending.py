@@ -1,0 +1,193 @@
+"""Pending calls: what the rollout waits for while it is suspended.
+
+Each call is given to a resolver, which gives back a future of its output. There are two: :class:`HostedTools` runs
+the tool here, :class:`LocalTools` asks the client. :class:`Answers` waits for all of a turn's calls without looking
+at which is which. That is the whole difference between a hosted and a local tool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from ..protocol.errors import ContextLengthExceeded
+from ..protocol.items import FunctionCall, FunctionCallOutput, HostedCall, InputItem, InputMessage
+from ..protocol.messages import DoneResponse, OutputItemDone, ResponseDone
+from .emitter import Emitter
+
+if TYPE_CHECKING:
+    from .context import Context
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that the model made, as an output item and its place in the output."""
+
+    item: FunctionCall | HostedCall
+    output_index: int
+
+    @property
+    def call_id(self) -> str:
+        return self.item.call_id
+
+    @property
+    def name(self) -> str:
+        return self.item.name
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """The outputs of a turn's calls, in the order of the calls, and the messages that were appended with them."""
+
+    answers: tuple[str, ...]
+    messages: tuple[InputMessage, ...] = ()
+
+
+class Resolver(Protocol):
+    """Gets calls answered."""
+
+    def begin(self, call: Call) -> asyncio.Future[str]:
+        """Start on it. The future gives its output; it never fails, since a tool's failure is an output too."""
+        ...
+
+    async def announce(self) -> None:
+        """All calls of the turn have begun; called if at least one of them is this resolver's."""
+        ...
+
+    def conclude(self) -> None:
+        """All calls of the turn are answered and events may flow again."""
+        ...
+
+
+class Answers:
+    """``outputs = await answers(calls)``: the caesura."""
+
+    def __init__(self, context: Context, emit: Emitter, local: LocalTools) -> None:
+        self._context = context
+        self._local = local
+        self._hosted = HostedTools(emit, context)
+
+    async def __call__(self, calls: Sequence[Call]) -> Outputs:
+        accounting = self._context.accounting
+        accounting.tool_calls += len(calls)
+        self._local.begin_turn(self._context, calls)
+        resolvers = [self._resolver(call) for call in calls]
+        pending = [resolver.begin(call) for resolver, call in zip(resolvers, calls, strict=True)]
+        for resolver in _distinct(resolvers):
+            await resolver.announce()
+        with accounting.stage("paused" if self._local in resolvers else "hosted_tools"):
+            answers = await asyncio.gather(*pending)
+        for resolver in _distinct(resolvers):
+            resolver.conclude()
+        return Outputs(tuple(answers), tuple(self._local.messages))
+
+    def _resolver(self, call: Call) -> Resolver:
+        return self._hosted if isinstance(call.item, HostedCall) else self._local
+
+
+def _distinct(resolvers: Iterable[Resolver]) -> Iterable[Resolver]:
+    return {id(resolver): resolver for resolver in resolvers}.values()
+
+
+@dataclass(slots=True, eq=False)
+class LocalTools:
+    """The client runs them: ``response.done`` goes out, ``response.append`` comes in.
+
+    The session hands appends in by :meth:`check` and :meth:`resolve`.
+    """
+
+    emit: Emitter
+    messages: list[InputMessage] = field(default_factory=list)
+    _context: Context | None = None
+    _calls: Sequence[Call] = ()
+    _futures: dict[str, asyncio.Future[str]] = field(default_factory=dict)
+
+    def begin_turn(self, context: Context, calls: Sequence[Call]) -> None:
+        """Forget the turn before."""
+        self._context, self._calls = context, calls
+        self._futures.clear()
+        self.messages = []
+
+    def begin(self, call: Call) -> asyncio.Future[str]:
+        return self._futures.setdefault(call.call_id, asyncio.get_running_loop().create_future())
+
+    async def announce(self) -> None:
+        context = self._context
+        if context is not None:
+            context.accounting.pauses += 1
+            self.emit(ResponseDone(response=DoneResponse(id=self.emit.response.id, usage=context.usage())))
+        await self.emit.flush()
+
+    def conclude(self) -> None:
+        """Nothing to say: the client has the outputs already."""
+
+    def check(self, items: Sequence[InputItem]) -> None:
+        """Whether these outputs, with those that are known, fit the context.
+
+        :raises ContextLengthExceeded: they don't. The Response stays paused; a shorter output may be appended.
+        """
+        context = self._context
+        if context is None:
+            return
+        known = {call_id: future.result() for call_id, future in self._futures.items() if future.done()}
+        known |= {item.call_id: item.output for item in items if isinstance(item, FunctionCallOutput)}
+        added = [item for item in items if isinstance(item, InputMessage)]
+        outputs = Outputs(tuple(known.get(call.call_id, "") for call in self._calls), tuple([*self.messages, *added]))
+        tokens = context.render(self._calls, outputs)
+        if not context.fits(tokens):
+            raise ContextLengthExceeded(
+                f"These outputs make {len(tokens)} tokens and the context has room for {context.sequence.room() - 1}. "
+                "The Response is still paused: append a shorter output.",
+                param="input",
+            )
+
+    def resolve(self, items: Sequence[InputItem]) -> None:
+        """Answer the calls. Outputs that are known already are passed over."""
+        for item in items:
+            match item:
+                case InputMessage():
+                    self.messages.append(item)
+                case FunctionCallOutput(call_id=call_id, output=output):
+                    future = self._futures.get(call_id)
+                    if future is not None and not future.done():
+                        future.set_result(output)
+
+
+@dataclass(slots=True, eq=False)
+class HostedTools:
+    """The server runs them, each in a task of its own, while the client may be busy with its own calls."""
+
+    emit: Emitter
+    context: Context
+    _running: dict[Call, asyncio.Task[str]] = field(default_factory=dict)
+
+    def begin(self, call: Call) -> asyncio.Future[str]:
+        task = asyncio.ensure_future(self._run(call))
+        self._running[call] = task
+        return task
+
+    async def announce(self) -> None:
+        """Put the calls' items on the wire, where they are shown as in progress."""
+        await self.emit.flush()
+
+    def conclude(self) -> None:
+        """Say what they gave. Not as soon as they have: while the Response is paused, no event may come."""
+        for call, task in self._running.items():
+            item = msgspec.structs.replace(call.item, status="completed", output=task.result())
+            self.context.output[call.output_index] = item
+            self.emit(OutputItemDone(output_index=call.output_index, item=item))
+        self._running.clear()
+
+    async def _run(self, call: Call) -> str:
+        try:
+            arguments = json.loads(call.item.arguments)
+            if not isinstance(arguments, dict):
+                raise ValueError("the arguments must be a JSON object.")
+            return await self.context.service.hosted_by_name[call.name].run(arguments)
+        except Exception as error:  # a tool's failure is something the model should read, not the end of the rollout
+            return f"Error: {error}"

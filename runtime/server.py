@@ -1,0 +1,80 @@
+"""The process around the app: model, engine, socket, uvicorn, signals."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import uvicorn
+
+from ..sampler.llama_engine import LlamaEngine
+from ..sampler.model import Model
+from ..sampler.replay import ReplayScript
+from .app import create_app
+from .service import Service
+
+GRACE_SECONDS = 5
+"""How long open connections may take to close on shutdown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """``sequences`` is how many can be open at once; ``threads`` what llama.cpp computes with."""
+
+    sequences: int
+    threads: int
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server with two differences. It says when it is ready. And a signal ends it with exit status 0:
+    uvicorn raises the signal again when it is done, so that a supervisor would take an orderly stop for a crash."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(signum, self.handle_exit, signum, None)
+        yield
+
+
+async def serve(
+    model: Model,
+    model_names: frozenset[str],
+    settings: Settings,
+    listener: socket.socket,
+    *,
+    replay: ReplayScript | None = None,
+    on_ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve until SIGTERM or SIGINT. The listening socket is the caller's, bound but maybe not listening yet.
+
+    :raises SamplerError: the engine can't be started with these settings.
+    """
+    engine = LlamaEngine(
+        model, context_length=model.context_length, sequences=settings.sequences, threads=settings.threads
+    )
+    try:
+        config = uvicorn.Config(
+            create_app(Service(model, engine, model_names, replay)),
+            ws="websockets-sansio",
+            ws_per_message_deflate=False,
+            lifespan="off",
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+        await _Server(config, on_ready).serve(sockets=[listener])
+    finally:
+        await engine.close()

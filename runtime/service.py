@@ -1,0 +1,34 @@
+"""What every rollout of a server shares: the model, the engine, the replay script."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from ..sampler.engine import Engine
+from ..sampler.model import Model
+from ..sampler.replay import ReplayScript
+from ..sampler.tool_calls import HermesParser, ToolCallParser
+from .hosted import HOSTED_TOOLS, HostedTool
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Immutable once the server runs.
+
+    :ivar model_names: what clients may call the model.
+    :ivar tool_call_parser: makes a parser for one turn, of the model's format.
+    :ivar replay: forces its turns in place of sampling; None for a real model.
+    """
+
+    model: Model
+    engine: Engine
+    model_names: frozenset[str]
+    replay: ReplayScript | None = None
+    tool_call_parser: Callable[[], ToolCallParser] = HermesParser
+    hosted_tools: Mapping[str, HostedTool] = field(default_factory=lambda: HOSTED_TOOLS)
+
+    @property
+    def hosted_by_name(self) -> Mapping[str, HostedTool]:
+        """Hosted tools by the name that the model calls them by."""
+        return {str(tool.function["name"]): tool for tool in self.hosted_tools.values()}

@@ -1,0 +1,103 @@
+"""Whatever a client sends, its session answers or handles it, and the next good rollout works."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from caesura.runtime.service import Service
+from caesura.runtime.session import Session
+from caesura.sampler.llama_engine import LlamaEngine
+from caesura.sampler.model import Model
+from caesura.sampler.replay import ReplayScript
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=10,
+)
+TOOLS = st.lists(
+    st.fixed_dictionaries(
+        {"type": st.sampled_from(["function", "caesura:calculate", "web_search"])},
+        optional={"name": st.sampled_from(["a", "b", ""]), "parameters": JSON, "description": st.text(max_size=5)},
+    ),
+    max_size=3,
+)
+ITEMS = st.lists(
+    st.fixed_dictionaries(
+        {"type": st.sampled_from(["message", "function_call", "function_call_output", "reasoning", "x"])},
+        optional={
+            "role": st.sampled_from(["user", "assistant", "system", "x"]),
+            "content": st.text(max_size=10) | JSON,
+            "call_id": st.sampled_from(["a", "b"]),
+            "name": st.sampled_from(["f", "g"]),
+            "arguments": st.sampled_from(["{}", "{", '{"a": 1}']),
+            "output": st.text(max_size=10) | JSON,
+        },
+    ),
+    max_size=4,
+)
+CREATES = st.fixed_dictionaries(
+    {"type": st.just("response.create"), "model": st.sampled_from(["test", "nope"]), "input": ITEMS | st.text() | JSON},
+    optional={
+        "tools": TOOLS | JSON,
+        "instructions": st.text(max_size=10),
+        "temperature": st.floats() | st.integers(),
+        "top_k": st.integers(),
+        "seed": st.integers(),
+        "max_output_tokens": st.integers(-1, 4),
+        "stream_id": st.sampled_from(["a", "b", ""]),
+    },
+)
+APPENDS = st.fixed_dictionaries({"type": st.just("response.append"), "input": ITEMS | JSON})
+FRAMES = st.binary(max_size=8) | st.text(max_size=20) | (CREATES | APPENDS | JSON).map(json.dumps)
+
+
+def test_any_frames(model: Model, script: Callable[[Sequence[dict[str, Any]]], ReplayScript]) -> None:
+    replay = script([{"calls": [{"name": "a", "arguments": {}}]}, {"text": "ok"}])
+    with asyncio.Runner() as runner:
+        engine = LlamaEngine(model, context_length=512, sequences=2)
+        service = Service(model, engine, frozenset({"test"}), replay)
+
+        @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(st.lists(FRAMES, max_size=6))
+        def check(frames: list[str | bytes]) -> None:
+            runner.run(exchange(service, frames))
+
+        check()
+        runner.run(engine.close())
+
+
+async def exchange(service: Service, frames: list[str | bytes]) -> None:
+    sent: list[dict[str, Any]] = []
+    ended = asyncio.Event()
+
+    async def send(text: str) -> None:
+        sent.append(json.loads(text))
+        ended.set()
+
+    session = Session(service, send)
+    failures: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    for frame in frames:
+        await session.receive(frame)
+    good = {"type": "response.create", "model": "test", "input": "hi", "stream_id": "good"}
+    await session.receive(json.dumps(good))
+    async with asyncio.timeout(20):
+        while not any(done(event) for event in sent):
+            ended.clear()
+            await ended.wait()
+    await session.close()
+    assert failures == []
+    assert all(event["error"]["code"] != "server_error" for event in sent if event["type"] == "error")
+
+
+def done(event: dict[str, Any]) -> bool:
+    """The good Response has paused, or was told that the server is full."""
+    if event.get("stream_id") != "good":
+        return False
+    return event["type"] == "response.done" or event.get("error", {}).get("code") == "server_overloaded"

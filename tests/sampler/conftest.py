@@ -1,0 +1,40 @@
+"""A real model, engine and templates for the sampler's tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from caesura.sampler.chat_template import ChatTemplate
+from caesura.sampler.llama_engine import LlamaEngine
+from caesura.sampler.model import Model, load_model
+from hypothesis import settings
+
+QWEN_TEMPLATE = Path(__file__).parent / "qwen_like.jinja"
+
+
+settings.register_profile("sampler", deadline=None)  # a busy machine is no failure
+settings.load_profile("sampler")
+
+
+@pytest.fixture(scope="session")
+def model(demo_model_path: Path) -> Model:
+    return load_model(demo_model_path)
+
+
+@pytest.fixture(scope="session", params=["packaged", "qwen_like"])
+def template(request: pytest.FixtureRequest, model: Model) -> ChatTemplate:
+    """The model's own chat template, and one of another house style over the same vocabulary."""
+    if request.param == "packaged":
+        return model.chat_template
+    return ChatTemplate(QWEN_TEMPLATE.read_text(), model.vocab)
+
+
+@pytest.fixture(scope="session")
+def engine_of_four(model: Model) -> Iterator[LlamaEngine]:
+    """Four sequences of 512 tokens, shared by the tests of a session. Whoever opens a sequence closes it."""
+    engine = LlamaEngine(model, context_length=512, sequences=4)
+    yield engine
+    asyncio.run(engine.close())
