@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
-PIP_INSTALL = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check"]
+PIP = [str(PYTHON), "-m", "pip", "--disable-pip-version-check"]
+PIP_INSTALL = [*PIP, "install"]
 LLAMA_CPP = re.search(r'"(llama-cpp-python==[^"]+)"', (ROOT / "pyproject.toml").read_text())
 STEP = re.compile(r"\[(\d+)/(\d+)\] ")
 CMAKE_ARGS = f"-DLLAVA_BUILD=OFF -DCMAKE_PROJECT_llama.cpp_INCLUDE={ROOT / 'llama-cpp.cmake'}"
@@ -37,28 +40,48 @@ def main(extras: list[str]) -> int:
         _say("making .venv")
         if subprocess.run([sys.executable, "-m", "venv", str(VENV)], stdout=subprocess.DEVNULL).returncode:
             return _fail("this Python can't make virtual environments; install its venv package.")
-    if not _installed("llama_cpp") and _compile_llama_cpp():
-        return _fail(f"llama-cpp-python could not be built; the log is {VENV / 'llama-cpp.log'}")
+    built = VENV / f"llama-cpp-{_llama_cpp_fingerprint()}"
+    if not built.exists():
+        if _install_llama_cpp():
+            return _fail(f"llama-cpp-python could not be built; the log is {VENV / 'llama-cpp.log'}")
+        built.touch()
     _say("installing caesura" + (f" [{', '.join(extras)}]" if extras else ""))
     target = f"{ROOT}[{','.join(extras)}]" if extras else str(ROOT)
-    if subprocess.run(
-        [str(PYTHON), "-m", "pip", "install", "-q", "--disable-pip-version-check", "-e", target]
-    ).returncode:
+    if subprocess.run([*PIP_INSTALL, "-q", "-e", target]).returncode:
         return _fail("caesura could not be installed; pip says why above.")
     stamp.touch()
     return 0
 
 
-def _compile_llama_cpp() -> int:
-    """Build it, counting the compiler's steps on one line (or a line now and then where there is no terminal)."""
+def _install_llama_cpp() -> int:
+    """Install it from our own wheel, built if need be.
+
+    pip's cache of wheels is no help: it doesn't tell one built with other CMake arguments from ours.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "caesura" / _llama_cpp_fingerprint()
+    if not list(cache.glob("*.whl")):
+        with tempfile.TemporaryDirectory() as folder:
+            if _build_llama_cpp(folder):
+                return 1
+            cache.mkdir(parents=True, exist_ok=True)
+            for wheel in Path(folder).glob("*.whl"):
+                shutil.move(wheel, cache / wheel.name)
+    (wheel,) = cache.glob("*.whl")
+    return subprocess.run([*PIP_INSTALL, "-q", "--force-reinstall", "--no-deps", str(wheel)]).returncode
+
+
+def _build_llama_cpp(folder: str) -> int:
+    """Build the wheel, counting the compiler's steps on one line, or now and then where there is no terminal."""
     assert LLAMA_CPP is not None
-    _say(f"building {LLAMA_CPP[1]} (once; 1 to 3 minutes on 2 cores, seconds if pip has it in its cache)")
+    _say(f"building {LLAMA_CPP[1]} (once; 1 to 3 minutes on 2 cores)")
     environment = os.environ | {"CMAKE_ARGS": f"{CMAKE_ARGS} {os.environ.get('CMAKE_ARGS', '')}".strip()}
-    command = [*PIP_INSTALL, "-v", LLAMA_CPP[1]]
+    command = [*PIP, "wheel", "--no-cache-dir", "--no-deps", "--no-binary", "llama-cpp-python", "-v", "-w", folder]
     began, shown = time.monotonic(), -1
     with (
         (VENV / "llama-cpp.log").open("w") as log,
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip,
+        subprocess.Popen(
+            [*command, LLAMA_CPP[1]], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as pip,
     ):
         assert pip.stdout is not None
         for line in pip.stdout:
@@ -79,9 +102,27 @@ def _compile_llama_cpp() -> int:
     return pip.returncode
 
 
-def _installed(module: str) -> bool:
-    probe = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
-    return subprocess.run([str(PYTHON), "-c", probe]).returncode == 0
+def _llama_cpp_fingerprint() -> str:
+    """Of everything that makes one build of it another."""
+    assert LLAMA_CPP is not None
+    content = [
+        LLAMA_CPP[1],
+        (ROOT / "llama-cpp.cmake").read_text(),
+        os.environ.get("CMAKE_ARGS", ""),
+        platform.machine(),
+        _cpu(),
+        f"{sys.version_info.major}.{sys.version_info.minor}",
+    ]
+    return hashlib.sha256("\n".join(content).encode()).hexdigest()[:16]
+
+
+def _cpu() -> str:
+    """What ggml is compiled for: this machine's instructions."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
 
 
 def _fingerprint(extras: list[str]) -> str:

@@ -40,8 +40,16 @@ class RunOptions(TypedDict, total=False):
     top_p: float | None
     top_k: int | None
     min_p: float | None
+    presence_penalty: float | None
+    frequency_penalty: float | None
     seed: int | None
+    stop: str | list[str] | None
     max_output_tokens: int | None
+    max_tool_calls: int | None
+    text: dict[str, Any] | None
+    reasoning: dict[str, Any] | None
+    include: list[Any] | None
+    top_logprobs: int | None
     metadata: dict[str, str] | None
 
 

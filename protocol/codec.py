@@ -16,6 +16,7 @@ _server_events = msgspec.json.Decoder(ServerEvent)
 _types = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 _CLIENT_TYPES = ("response.create", "response.append")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _PATH = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
 
 
@@ -39,7 +40,8 @@ def decode_client_message(data: str | bytes) -> ClientMessage:
     except msgspec.ValidationError as error:
         _explain(data, error)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise InvalidJson(f"The frame is not valid JSON: {error}") from error
+        hint = " An escape from \\ud800 to \\udfff must be half of a pair." if _SURROGATE.search(data) else ""
+        raise InvalidJson(f"The frame is not valid JSON: {error}.{hint}") from error
     return message
 
 

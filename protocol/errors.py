@@ -91,7 +91,8 @@ class MissingParameter(InvalidRequest):
 
 
 class InvalidToolSchema(InvalidRequest):
-    """A tool that can't be offered to the model: no name, a name twice, or parameters that are no JSON schema."""
+    """A tool that can't be offered to the model: no name, a name twice, or parameters that are no JSON schema or, if it
+    is strict, one that can't be enforced."""
 
     code = "invalid_tool_schema"
 

@@ -2,7 +2,7 @@
 
 Output items are written by us, so they are strict tagged structs. Input items come from many clients, each with its
 own habits (a message without ``type``, content as a string or as parts, their own ``reasoning`` items sent back), so
-they are read leniently by :func:`parse_input` and come out as one of four plain structs.
+they are read leniently by :func:`parse_input` and come out as one of a few plain structs.
 """
 
 from __future__ import annotations
@@ -15,12 +15,32 @@ import msgspec
 from .errors import InvalidValue, MissingParameter
 
 
+class TopLogprob(msgspec.Struct, frozen=True):
+    """A token that could have come at a place, and its log-probability there.
+
+    ``token`` is its text, ``bytes`` what it really is: a token may end inside a character.
+    """
+
+    token: str
+    logprob: float
+    bytes: Sequence[int] | None = None
+
+
+class TokenLogprob(msgspec.Struct, frozen=True):
+    """The same for the token that came, and the likeliest ones in ``top_logprobs``."""
+
+    token: str
+    logprob: float
+    bytes: Sequence[int] | None = None
+    top_logprobs: Sequence[TopLogprob] = ()
+
+
 class OutputText(msgspec.Struct, frozen=True, tag="output_text"):
-    """Text that the model sampled."""
+    """Text that the model sampled. ``logprobs`` has its tokens if they were asked for."""
 
     text: str
     annotations: Sequence[Any] = ()
-    logprobs: Sequence[Any] = ()
+    logprobs: Sequence[TokenLogprob] = ()
 
 
 class OutputMessage(msgspec.Struct, frozen=True, kw_only=True, tag="message"):
@@ -30,6 +50,25 @@ class OutputMessage(msgspec.Struct, frozen=True, kw_only=True, tag="message"):
     status: str
     role: str = "assistant"
     content: Sequence[OutputText] = ()
+
+
+class ReasoningText(msgspec.Struct, frozen=True, tag="reasoning_text"):
+    """Text that the model thought before it spoke or called."""
+
+    text: str
+
+
+class Reasoning(msgspec.Struct, frozen=True, kw_only=True, tag="reasoning"):
+    """What the model thought in a turn. Clients may send it back in a history."""
+
+    id: str = ""
+    summary: Sequence[Any] = ()
+    content: Sequence[ReasoningText] | None = ()
+    status: str | None = "completed"
+
+    @property
+    def text(self) -> str:
+        return "".join(part.text for part in self.content or ())
 
 
 class FunctionCall(msgspec.Struct, frozen=True, kw_only=True, tag="function_call"):
@@ -56,7 +95,7 @@ class HostedCall(msgspec.Struct, frozen=True, kw_only=True, tag="caesura:hosted_
     status: str = "completed"
 
 
-OutputItem = OutputMessage | FunctionCall | HostedCall
+OutputItem = OutputMessage | Reasoning | FunctionCall | HostedCall
 
 
 class InputMessage(msgspec.Struct, frozen=True, kw_only=True, tag="message"):
@@ -75,11 +114,9 @@ class FunctionCallOutput(msgspec.Struct, frozen=True, kw_only=True, tag="functio
     output: str
 
 
-InputItem = InputMessage | FunctionCall | FunctionCallOutput | HostedCall
+InputItem = InputMessage | Reasoning | FunctionCall | FunctionCallOutput | HostedCall
 
 _TEXT_PARTS = ("input_text", "output_text", "text", "refusal")
-_IGNORED = ("reasoning",)
-"""Clients send these back as they got them; this server's models have no use for them."""
 
 
 def parse_input(value: object, *, param: str = "input") -> list[InputItem]:
@@ -97,13 +134,13 @@ def parse_input(value: object, *, param: str = "input") -> list[InputItem]:
         raise MissingParameter(f"'{param}' is missing. Give a string or a list of at least one item.", param=param)
     if not isinstance(value, list):
         raise InvalidValue(f"'{param}' must be a string or a list of items.", param=param)
-    items = [item for at, raw in enumerate(value) if (item := _item(raw, f"{param}[{at}]")) is not None]
-    if not items:
-        raise MissingParameter(f"'{param}' holds no item. Give a string or a list of at least one item.", param=param)
+    items = [_item(raw, f"{param}[{at}]") for at, raw in enumerate(value)]
+    if all(isinstance(item, Reasoning) for item in items):
+        raise MissingParameter(f"'{param}' holds nothing to answer. Give a string or at least one item.", param=param)
     return items
 
 
-def _item(raw: object, at: str) -> InputItem | None:
+def _item(raw: object, at: str) -> InputItem:
     if not isinstance(raw, Mapping):
         raise InvalidValue(f"'{at}' must be an object.", param=at)
     kind = raw.get("type", "message" if "role" in raw else None)
@@ -130,11 +167,11 @@ def _item(raw: object, at: str) -> InputItem | None:
                 arguments=_string(raw, "arguments", at),
                 output=_text(raw.get("output"), f"{at}.output"),
             )
-        case str() if kind in _IGNORED:
-            return None
+        case "reasoning":
+            return Reasoning(content=_reasoning_parts(raw.get("content")))
     raise InvalidValue(
         f"'{at}.type' is {kind!r}; supported are message, function_call, function_call_output, "
-        f"{HostedCall.__struct_config__.tag} and reasoning (ignored).",
+        f"{HostedCall.__struct_config__.tag} and reasoning.",
         param=f"{at}.type",
     )
 
@@ -166,3 +203,11 @@ def _text(value: object, at: str) -> str:
             raise InvalidValue(f"'{at}[{index}].text' must be a string.", param=f"{at}[{index}].text")
         parts.append(text)
     return "".join(parts)
+
+
+def _reasoning_parts(value: object) -> list[ReasoningText]:
+    """Reasoning sent back is of use only as plain text. Other servers' (a summary, something encrypted) is passed over:
+    a client can't help having it in its history."""
+    parts = value if isinstance(value, list) else []
+    texts = [part.get("text") for part in parts if isinstance(part, Mapping) and part.get("type") == "reasoning_text"]
+    return [ReasoningText(text) for text in texts if isinstance(text, str) and text]

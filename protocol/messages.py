@@ -15,14 +15,18 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from .items import OutputItem, OutputText
+from .items import OutputItem, OutputText, ReasoningText, TokenLogprob
 
 
 class InputTokensDetails(msgspec.Struct, frozen=True):
+    """``cached_tokens``: those whose state was copied from another sequence that began alike."""
+
     cached_tokens: int = 0
 
 
 class OutputTokensDetails(msgspec.Struct, frozen=True):
+    """``reasoning_tokens``: those that the text of reasoning items was sampled in."""
+
     reasoning_tokens: int = 0
 
 
@@ -36,12 +40,9 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens_details: OutputTokensDetails = OutputTokensDetails()
 
 
-class TextFormat(msgspec.Struct, frozen=True):
-    type: str = "text"
-
-
-class TextOptions(msgspec.Struct, frozen=True):
-    format: TextFormat = TextFormat()
+def plain_text() -> dict[str, Any]:
+    """The ``text`` of a request that says nothing about it."""
+    return {"format": {"type": "text"}}
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +72,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     max_output_tokens: int | None = None
     max_tool_calls: int | None = None
     metadata: dict[str, str] | None = {}
-    text: TextOptions = TextOptions()
+    text: dict[str, Any] = msgspec.field(default_factory=plain_text)
     reasoning: dict[str, Any] | None = None
     truncation: str = "disabled"
     store: bool = False
@@ -92,7 +93,7 @@ class ResponseCreate(msgspec.Struct, frozen=True, kw_only=True, tag="response.cr
     """Begin a Response. Fields that are not here are accepted and ignored, as clients of the Responses API expect.
 
     ``input`` and ``tools`` stay as decoded JSON: clients differ too much in them for one strict type. See
-    :func:`.items.parse_input`.
+    :func:`.items.parse_input`. ``top_k``, ``min_p``, ``seed`` and ``stop`` are extensions.
     """
 
     model: str | None = None
@@ -105,8 +106,16 @@ class ResponseCreate(msgspec.Struct, frozen=True, kw_only=True, tag="response.cr
     top_p: float | None = None
     top_k: int | None = None
     min_p: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
     seed: int | None = None
+    stop: str | list[str] | None = None
     max_output_tokens: int | None = None
+    max_tool_calls: int | None = None
+    text: dict[str, Any] | None = None
+    reasoning: dict[str, Any] | None = None
+    include: list[Any] | None = None
+    top_logprobs: int | None = None
     metadata: dict[str, str] | None = None
     previous_response_id: str | None = None
     stream_id: str | None = None
@@ -155,14 +164,14 @@ class ContentPartAdded(_Event, frozen=True, kw_only=True, tag="response.content_
     item_id: str
     output_index: int
     content_index: int
-    part: OutputText
+    part: OutputText | ReasoningText
 
 
 class ContentPartDone(_Event, frozen=True, kw_only=True, tag="response.content_part.done"):
     item_id: str
     output_index: int
     content_index: int
-    part: OutputText
+    part: OutputText | ReasoningText
 
 
 class OutputTextDelta(_Event, frozen=True, kw_only=True, tag="response.output_text.delta"):
@@ -170,7 +179,7 @@ class OutputTextDelta(_Event, frozen=True, kw_only=True, tag="response.output_te
     output_index: int
     content_index: int
     delta: str
-    logprobs: Sequence[Any] = ()
+    logprobs: Sequence[TokenLogprob] = ()
 
 
 class OutputTextDone(_Event, frozen=True, kw_only=True, tag="response.output_text.done"):
@@ -178,7 +187,21 @@ class OutputTextDone(_Event, frozen=True, kw_only=True, tag="response.output_tex
     output_index: int
     content_index: int
     text: str
-    logprobs: Sequence[Any] = ()
+    logprobs: Sequence[TokenLogprob] = ()
+
+
+class ReasoningTextDelta(_Event, frozen=True, kw_only=True, tag="response.reasoning_text.delta"):
+    item_id: str
+    output_index: int
+    content_index: int
+    delta: str
+
+
+class ReasoningTextDone(_Event, frozen=True, kw_only=True, tag="response.reasoning_text.done"):
+    item_id: str
+    output_index: int
+    content_index: int
+    text: str
 
 
 class FunctionCallArgumentsDelta(_Event, frozen=True, kw_only=True, tag="response.function_call_arguments.delta"):
@@ -249,6 +272,8 @@ StreamEvent = (
     | ContentPartDone
     | OutputTextDelta
     | OutputTextDone
+    | ReasoningTextDelta
+    | ReasoningTextDone
     | FunctionCallArgumentsDelta
     | FunctionCallArgumentsDone
 )

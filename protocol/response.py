@@ -20,7 +20,7 @@ from .errors import (
     ResponseNotPaused,
     UnknownCallId,
 )
-from .items import FunctionCall, FunctionCallOutput, InputItem, InputMessage, OutputItem
+from .items import FunctionCall, FunctionCallOutput, InputItem, InputMessage, OutputItem, Reasoning
 from .messages import (
     OutputItemDone,
     ResponseCompleted,
@@ -154,6 +154,8 @@ class ResponseMachine:
                         )
                 case InputMessage():
                     news += 1
+                case Reasoning():
+                    pass  # the model's own, sent back: it is where it belongs already
                 case _:
                     raise InvalidValue(
                         "An append takes function_call_output items and messages only.", param=f"{param}[{at}].type"

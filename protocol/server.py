@@ -203,11 +203,12 @@ class ServerConnection:
         :raises LocalProtocolViolation: the state table doesn't allow it now. Nothing is queued.
         """
         stamped = response.stamp(event)
+        frame = encode(stamped)  # before anything changes, should it be impossible
         try:
             response.apply(stamped)
         except ProtocolViolation as error:
             raise LocalProtocolViolation(str(error)) from error
-        self._frames.append(encode(stamped))
+        self._frames.append(frame)
         if response.has_ended:
             self._remember(response)
         if response.has_ended or response.is_paused:

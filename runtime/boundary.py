@@ -25,6 +25,10 @@ def translate(error: Exception) -> CaesuraError:
             return ContextLengthExceeded(str(error), param="input")
         case sampler_errors.InvalidSamplingParams():
             return InvalidValue(str(error), param=error.param)
+        case sampler_errors.InvalidToolChoice():
+            return InvalidValue(f"{error}.", param="tool_choice")
+        case sampler_errors.InvalidGrammar():
+            return InvalidValue(str(error), param="tools")
         case sampler_errors.NoFreeSequence():
             return Overloaded(str(error))
         case sampler_errors.TemplateError():

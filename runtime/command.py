@@ -8,11 +8,15 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from ..sampler.errors import SamplerError
+from ..sampler.eviction import DEFAULT_POLICY, POLICIES
+from ..sampler.formats import FORMATS
+from ..sampler.memory_plan import MemoryPlan, describe, parse_size, sequences_for
 from ..sampler.model import load_model
 from ..sampler.replay import ReplayScript
-from .server import Settings
+from .server import DEFAULT_ENGINE, ENGINES, Settings
 from .server import serve as run_server
 
 USAGE_ERROR = 2
@@ -21,29 +25,52 @@ USAGE_ERROR = 2
 def serve(argv: list[str]) -> int:
     """Serve a model over WebSocket.
 
-    Prints one line on stdout once it accepts connections. Exit status 0 after SIGTERM or SIGINT, 2 with one line on
-    stderr if it can't start.
+    Prints the address on stdout once it accepts connections, and what its memory gives. Exit status 0 after SIGTERM or
+    SIGINT, 2 with one line on stderr if it can't start.
     """
     arguments = _parser().parse_args(argv)
     level = logging.INFO if arguments.verbose else logging.WARNING
     logging.basicConfig(level=level, format="caesura: %(levelname)s: %(message)s", stream=sys.stderr)
     try:
         replay = None if arguments.replay is None else ReplayScript.load(arguments.replay)
-        model = load_model(arguments.model, context_length=arguments.ctx)
+        model = load_model(
+            arguments.model,
+            context_length=arguments.ctx,
+            tool_format=arguments.tool_format,
+            vocab_only=arguments.engine == "process",
+        )
         if model.context_train and model.context_length > model.context_train:
             _say(
                 f"warning: {model.name} was trained for {model.context_train} tokens; "
                 f"with --ctx {model.context_length} its answers may get worse beyond that."
             )
+        sequences = sequences_for(model.llama, model.context_length, arguments.kv_memory, arguments.sequences)
+        plan = MemoryPlan.default(
+            swap_memory=arguments.swap_memory, swap_dir=arguments.swap_dir, swap_disk=arguments.swap_disk
+        )
+
+        def say_what_is_served(url: str) -> None:
+            lines = [f"serving {model.name} on {url}", *describe(model.llama, model.context_length, sequences, plan)]
+            print("\n".join(f"caesura: {line}" for line in lines), flush=True)
+
         with _listener(arguments.host, arguments.port) as listener:
             url = f"http://{_authority(listener)}"
             coroutine = run_server(
                 model,
                 frozenset({model.name, "demo"} if arguments.model == "demo" else {model.name}),
-                Settings(sequences=arguments.sequences, threads=arguments.threads),
+                Settings(
+                    sequences=sequences,
+                    threads=arguments.threads,
+                    max_open=arguments.max_open,
+                    plan=plan,
+                    flash_attention=arguments.flash_attention,
+                    eviction=arguments.eviction,
+                    share_prefixes=arguments.prefix_sharing,
+                    engine=arguments.engine,
+                ),
                 listener,
                 replay=replay,
-                on_ready=lambda: print(f"caesura: serving {model.name} on {url}", flush=True),
+                on_ready=lambda: say_what_is_served(url),
             )
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 runner.run(coroutine)
@@ -92,14 +119,81 @@ def _positive(text: str) -> int:
     return value
 
 
+def _size(text: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="caesura serve", description="Serve a model over WebSocket.")
-    parser.add_argument("--model", default="demo", metavar="PATH", help="a GGUF file, or 'demo' (the default)")
+    parser.add_argument(
+        "--model",
+        default="demo",
+        metavar="MODEL",
+        help="a GGUF file, hf:OWNER/REPO[:FILE] of the Hugging Face Hub, or 'demo' (the default)",
+    )
+    parser.add_argument(
+        "--tool-format",
+        metavar="NAME",
+        help=f"how the model writes tool calls: {', '.join(FORMATS)} (default: what its template and vocabulary say)",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8080, help="0 takes a free one (default: %(default)s)")
     parser.add_argument("--ctx", type=_positive, metavar="TOKENS", help="context a sequence (default: the model's own)")
     parser.add_argument(
-        "--sequences", type=_positive, default=4, help="Responses that can be open at once (default: %(default)s)"
+        "--sequences",
+        type=_positive,
+        metavar="N",
+        help="Responses that can be sampled at once (default: as many as --kv-memory holds, or 8)",
+    )
+    parser.add_argument(
+        "--max-open",
+        type=_positive,
+        default=10_000,
+        metavar="N",
+        help="Responses that can be open at once, most of them paused (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--kv-memory",
+        type=_size,
+        metavar="SIZE",
+        help="memory of the KV cache, like 512M or 2G (default: what --sequences take, at most half of what is free)",
+    )
+    parser.add_argument(
+        "--swap-memory",
+        type=_size,
+        metavar="SIZE",
+        help="memory for paused Responses that lost their place in the KV cache (default: a quarter of what is free)",
+    )
+    parser.add_argument("--swap-dir", type=Path, metavar="DIR", help="where to swap what exceeds --swap-memory")
+    parser.add_argument(
+        "--swap-disk", type=_size, metavar="SIZE", help="bound on what --swap-dir takes (default: half of what is free)"
+    )
+    parser.add_argument(
+        "--flash-attention",
+        action="store_true",
+        help="faster where many Responses are sampled at once, slower for short tool results, and not bit-exact",
+    )
+    parser.add_argument(
+        "--eviction",
+        choices=sorted(POLICIES),
+        default=DEFAULT_POLICY,
+        help="which paused Response gives up its place (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--no-prefix-sharing",
+        dest="prefix_sharing",
+        action="store_false",
+        help="compute every prompt, even where another Response begins alike; for experiments",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=sorted(ENGINES),
+        default=DEFAULT_ENGINE,
+        help="where llama.cpp runs: in a thread of the server, or in a process of its own, whose crash ends no rollout "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--threads", type=_positive, default=1, help="threads that llama.cpp computes with (default: %(default)s)"

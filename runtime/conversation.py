@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..protocol.errors import InvalidValue, UnknownCallId
-from ..protocol.items import FunctionCall, FunctionCallOutput, HostedCall, InputItem, InputMessage
+from ..protocol.items import FunctionCall, FunctionCallOutput, HostedCall, InputItem, InputMessage, Reasoning
 from ..sampler.chat_template import Message, ToolCall, assistant_message, tool_message
 
 INTERRUPTED = "(no output: the call was interrupted)"
@@ -18,6 +18,7 @@ def chat_messages(instructions: str | None, items: Sequence[InputItem]) -> list[
 
     ``instructions`` and the system or developer messages at the beginning become one system message: many templates
     accept only one, and only there. Text and calls that the assistant made between two outputs become one turn.
+    Reasoning goes with what the assistant said or called next; what is shown of it is the template's business.
 
     :raises UnknownCallId: an output answers no call of this input.
     :raises InvalidValue: two calls of one turn have the same id.
@@ -26,7 +27,11 @@ def chat_messages(instructions: str | None, items: Sequence[InputItem]) -> list[
     messages: list[Message] = []
     hosted_outputs: list[Message] = []
     unanswered: dict[str, str] = {}
+    thought = ""
     for at, item in enumerate(items):
+        if isinstance(item, Reasoning):
+            thought += item.text
+            continue
         in_turn = bool(messages) and messages[-1]["role"] == "assistant"
         same_turn = in_turn and isinstance(item, FunctionCall | HostedCall)
         if not same_turn:
@@ -42,9 +47,11 @@ def chat_messages(instructions: str | None, items: Sequence[InputItem]) -> list[
             if not same_turn:
                 messages.append(assistant_message(""))
             messages[-1]["tool_calls"].append(ToolCall(item.name, item.arguments, item.call_id))
+            if thought:
+                messages[-1] = {**messages[-1], "reasoning": messages[-1]["reasoning"] + thought}
         match item:
             case InputMessage(role="assistant", text=text):
-                messages.append(assistant_message(text))
+                messages.append(assistant_message(text, reasoning=thought))
             case InputMessage(role="user", text=text):
                 messages.append({"role": "user", "content": text})
             case InputMessage(text=text) if messages:
@@ -62,6 +69,7 @@ def chat_messages(instructions: str | None, items: Sequence[InputItem]) -> list[
                         param=f"input[{at}].call_id",
                     )
                 messages.append(tool_message(output, call_id=call_id, name=unanswered.pop(call_id)))
+        thought = ""
     messages += hosted_outputs
     messages += [tool_message(INTERRUPTED, call_id=call, name=name) for call, name in unanswered.items()]
     return [{"role": "system", "content": "\n\n".join(system)}, *messages] if system else messages

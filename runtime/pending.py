@@ -1,8 +1,9 @@
 """Pending calls: what the rollout waits for while it is suspended.
 
-Each call is given to a resolver, which gives back a future of its output. There are two: :class:`HostedTools` runs
-the tool here, :class:`LocalTools` asks the client. :class:`Answers` waits for all of a turn's calls without looking
-at which is which. That is the whole difference between a hosted and a local tool.
+Each call is given to a resolver, which gives back a future of its output. There are three: :class:`HostedTools` runs
+the tool here, :class:`LocalTools` asks the client, :class:`RefusedCalls` has the answer already. :class:`Answers` waits
+for all of a turn's calls without looking at which is which. That is the whole difference between a hosted and a local
+tool.
 """
 
 from __future__ import annotations
@@ -26,14 +27,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call that the model made, as an output item and its place in the output."""
+    """A call that the model made, as an output item and its place in the output.
+
+    :ivar written_id: the id that the model itself gave it, empty if its format has none.
+    :ivar refusal: the output of a call that isn't carried out; None for one that is.
+    """
 
     item: FunctionCall | HostedCall
     output_index: int
+    written_id: str = ""
+    refusal: str | None = None
 
     @property
     def call_id(self) -> str:
         return self.item.call_id
+
+    @property
+    def template_id(self) -> str:
+        """The id that its result is rendered with: the model knows no other than what it wrote."""
+        return self.written_id or self.item.call_id
 
     @property
     def name(self) -> str:
@@ -71,13 +83,15 @@ class Answers:
         self._context = context
         self._local = local
         self._hosted = HostedTools(emit, context)
+        self._refused = RefusedCalls()
 
     async def __call__(self, calls: Sequence[Call]) -> Outputs:
         accounting = self._context.accounting
-        accounting.tool_calls += len(calls)
+        accounting.tool_calls += sum(call.refusal is None for call in calls)
         self._local.begin_turn(self._context, calls)
         resolvers = [self._resolver(call) for call in calls]
         pending = [resolver.begin(call) for resolver, call in zip(resolvers, calls, strict=True)]
+        self._context.sequence.expect([call.name for call in calls])
         for resolver in _distinct(resolvers):
             await resolver.announce()
         with accounting.stage("paused" if self._local in resolvers else "hosted_tools"):
@@ -87,6 +101,8 @@ class Answers:
         return Outputs(tuple(answers), tuple(self._local.messages))
 
     def _resolver(self, call: Call) -> Resolver:
+        if call.refusal is not None:
+            return self._refused
         return self._hosted if isinstance(call.item, HostedCall) else self._local
 
 
@@ -137,7 +153,8 @@ class LocalTools:
         known = {call_id: future.result() for call_id, future in self._futures.items() if future.done()}
         known |= {item.call_id: item.output for item in items if isinstance(item, FunctionCallOutput)}
         added = [item for item in items if isinstance(item, InputMessage)]
-        outputs = Outputs(tuple(known.get(call.call_id, "") for call in self._calls), tuple([*self.messages, *added]))
+        answers = tuple(known.get(call.call_id, call.refusal or "") for call in self._calls)
+        outputs = Outputs(answers, tuple([*self.messages, *added]))
         tokens = context.render(self._calls, outputs)
         if not context.fits(tokens):
             raise ContextLengthExceeded(
@@ -191,3 +208,18 @@ class HostedTools:
             return await self.context.service.hosted_by_name[call.name].run(arguments)
         except Exception as error:  # a tool's failure is something the model should read, not the end of the rollout
             return f"Error: {error}"
+
+
+class RefusedCalls:
+    """Calls over the Response's bound: the model is told so, and nobody is asked."""
+
+    def begin(self, call: Call) -> asyncio.Future[str]:
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        future.set_result(call.refusal or "")
+        return future
+
+    async def announce(self) -> None:
+        """Nothing to say: the calls' items are done already."""
+
+    def conclude(self) -> None:
+        """Nothing to say here either."""

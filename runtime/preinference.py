@@ -7,15 +7,11 @@ Validation, rendering, tokenising, a sequence in the engine. Whatever is wrong w
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from jsonschema import Draft202012Validator, SchemaError
+from collections.abc import Sequence
 
 from ..protocol.connection import CreateRequested
 from ..protocol.errors import (
     ContextLengthExceeded,
-    InvalidToolSchema,
     InvalidValue,
     MissingParameter,
     ModelNotFound,
@@ -26,12 +22,13 @@ from ..sampler.engine import SamplingParams, TokenSequence
 from ..sampler.errors import NoFreeSequence
 from .accounting import Accounting
 from .boundary import translated
+from .constraints import make_constraints
 from .context import Context
 from .conversation import chat_messages, num_assistant_turns
 from .emitter import Emitter
+from .request_params import check_bounds, check_depth, sampling_params, text_options, text_schema
 from .service import Service
-
-MAX_TOOLS = 512
+from .tool_definitions import read_tools
 
 
 async def preinference(request: CreateRequested, service: Service, emit: Emitter) -> Context:
@@ -46,11 +43,24 @@ async def preinference(request: CreateRequested, service: Service, emit: Emitter
     accounting.preinference_runs += 1
     create = request.request
     _check_supported(create, service)
-    functions, hosted_names = tool_definitions(create.tools or [], service)
+    check_depth(create)
+    check_bounds(create)
     params = sampling_params(create, service)
+    tools = read_tools(create.tools or [], service)
+    with_tools = bool(tools.functions) and create.tool_choice != "none"
     messages = chat_messages(create.instructions, request.input)
+    template = service.model.chat_template
+    if with_tools and template.tool_problem is not None:
+        raise InvalidValue(f"This model can't go on after a tool's result: {template.tool_problem}.", param="tools")
     with translated():
-        tokens = service.model.chat_template.encode_prompt(messages, functions if create.tool_choice != "none" else [])
+        constraints = await make_constraints(
+            tools,
+            service,
+            tool_choice=create.tool_choice,
+            parallel_tool_calls=create.parallel_tool_calls is not False,
+            text_schema=text_schema(create),
+        )
+        tokens = template.encode_prompt(messages, tools.definitions if with_tools else [])
         if len(tokens) >= service.engine.context_length:
             raise ContextLengthExceeded(
                 f"The input makes {len(tokens)} tokens; the context holds {service.engine.context_length}, and the "
@@ -72,10 +82,12 @@ async def preinference(request: CreateRequested, service: Service, emit: Emitter
         response=response,
         sequence=sequence,
         params=params,
+        constraints=constraints,
         accounting=accounting,
-        hosted_names=hosted_names,
+        hosted_names=tools.hosted_names,
         num_turns=num_assistant_turns(messages),
         max_output_tokens=create.max_output_tokens,
+        max_tool_calls=0 if create.tool_choice == "none" else create.max_tool_calls,
     )
 
 
@@ -98,10 +110,17 @@ def _announced(request: CreateRequested, params: SamplingParams) -> Response:
         model=create.model or "",
         instructions=create.instructions,
         tools=[tool for tool in create.tools or [] if isinstance(tool, dict)],
-        tool_choice=create.tool_choice,
+        tool_choice="auto" if create.tool_choice is None else create.tool_choice,
+        parallel_tool_calls=create.parallel_tool_calls is not False,
         temperature=params.temperature,
         top_p=params.top_p,
+        presence_penalty=params.presence_penalty,
+        frequency_penalty=params.frequency_penalty,
+        top_logprobs=params.top_logprobs,
         max_output_tokens=create.max_output_tokens,
+        max_tool_calls=create.max_tool_calls,
+        text=text_options(create),
+        reasoning=create.reasoning,
         metadata=create.metadata or {},
     )
 
@@ -117,87 +136,7 @@ def _check_supported(create: ResponseCreate, service: Service) -> None:
             "to a paused Response, or send the full input.",
             param="previous_response_id",
         )
-    if create.tool_choice not in ("auto", "none", None):
-        raise InvalidValue("'tool_choice' must be 'auto' or 'none'; nothing else is supported.", param="tool_choice")
-    if create.max_output_tokens is not None and create.max_output_tokens < 1:
-        raise InvalidValue("'max_output_tokens' must be at least 1.", param="max_output_tokens")
 
 
 def _names(service: Service) -> str:
     return ", ".join(sorted(service.model_names))
-
-
-def sampling_params(create: ResponseCreate, service: Service) -> SamplingParams:
-    """How to sample: the request's wishes, the model's own default temperature.
-
-    :raises InvalidValue: one is out of its range.
-    """
-    given = {
-        name: value
-        for name in ("temperature", "top_k", "top_p", "min_p", "seed")
-        if (value := getattr(create, name)) is not None
-    }
-    with translated():
-        return SamplingParams(
-            **{"temperature": service.model.default_temperature, **given}, stop_tokens=service.model.stop_tokens
-        )
-
-
-def tool_definitions(tools: Sequence[Any], service: Service) -> tuple[list[dict[str, Any]], frozenset[str]]:
-    """The tools as templates expect them, and the names of those that are hosted.
-
-    Tools of a type that nobody here knows are passed over, as clients of the Responses API expect; the echoed
-    ``tools`` show what was asked for.
-
-    :raises InvalidToolSchema: a function without a name, twice the same name, or ``parameters`` that are no JSON
-        schema of an object.
-    """
-    if len(tools) > MAX_TOOLS:
-        raise InvalidValue(f"More than {MAX_TOOLS} tools.", param="tools")
-    definitions: dict[str, dict[str, Any]] = {}
-    hosted: set[str] = set()
-    for at, tool in enumerate(tools):
-        kind = tool.get("type") if isinstance(tool, Mapping) else None
-        if not isinstance(kind, str):
-            raise InvalidToolSchema("A tool is an object with a 'type'.", param=f"tools[{at}]")
-        if kind == "function":
-            definition = _function(tool, f"tools[{at}]")
-        elif kind in service.hosted_tools:
-            definition = dict(service.hosted_tools[kind].function)
-            hosted.add(definition["name"])
-        else:
-            continue
-        if definition["name"] in definitions:
-            raise InvalidToolSchema(f"Two tools are named {definition['name']!r}.", param=f"tools[{at}].name")
-        definitions[definition["name"]] = definition
-    functions = [
-        {"type": "function", "function": {key: tool[key] for key in ("name", "description", "parameters")}}
-        for tool in definitions.values()
-    ]
-    return functions, frozenset(hosted)
-
-
-def _function(tool: Mapping[str, Any], at: str) -> dict[str, Any]:
-    name, description, parameters = tool.get("name"), tool.get("description"), tool.get("parameters")
-    if not isinstance(name, str) or not name:
-        raise InvalidToolSchema("A function tool needs a 'name'.", param=f"{at}.name")
-    if not isinstance(description, str | None):
-        raise InvalidToolSchema("A tool's 'description' must be a string.", param=f"{at}.description")
-    if parameters is None:
-        parameters = {"type": "object", "properties": {}}
-    try:
-        Draft202012Validator.check_schema(parameters)
-    except SchemaError as error:
-        where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.path)
-        raise InvalidToolSchema(
-            f"The parameters of {name!r} are no JSON schema: {error.message[:200]}", param=f"{at}.parameters{where}"
-        ) from error
-    except RecursionError as error:
-        raise InvalidToolSchema(
-            f"The parameters of {name!r} are nested too deeply.", param=f"{at}.parameters"
-        ) from error
-    if not isinstance(parameters, dict) or parameters.get("type", "object") != "object":
-        raise InvalidToolSchema(
-            f"The parameters of {name!r} must be a schema of type 'object'.", param=f"{at}.parameters"
-        )
-    return {"name": name, "description": description or "", "parameters": parameters}

@@ -11,8 +11,12 @@ from dataclasses import dataclass
 
 import uvicorn
 
+from ..sampler.engine import Engine
+from ..sampler.eviction import DEFAULT_POLICY
 from ..sampler.llama_engine import LlamaEngine
+from ..sampler.memory_plan import MemoryPlan
 from ..sampler.model import Model
+from ..sampler.process_engine import ProcessEngine
 from ..sampler.replay import ReplayScript
 from .app import create_app
 from .service import Service
@@ -20,13 +24,28 @@ from .service import Service
 GRACE_SECONDS = 5
 """How long open connections may take to close on shutdown."""
 
+ENGINES: dict[str, Callable[..., Engine]] = {"thread": LlamaEngine, "process": ProcessEngine}
+"""Where llama.cpp runs: in a thread of this process, or in a process that can crash without ending a Response."""
+DEFAULT_ENGINE = "thread"
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``sequences`` is how many can be open at once; ``threads`` what llama.cpp computes with."""
+    """Of the engine. See :class:`caesura.sampler.llama_engine.LlamaEngine`.
+
+    :ivar sequences: how many can be sampled at once.
+    :ivar max_open: how many Responses can be open at once, most of them paused.
+    :ivar engine: a name of :data:`ENGINES`.
+    """
 
     sequences: int
     threads: int
+    max_open: int
+    plan: MemoryPlan
+    flash_attention: bool = False
+    eviction: str = DEFAULT_POLICY
+    share_prefixes: bool = True
+    engine: str = DEFAULT_ENGINE
 
 
 class _Server(uvicorn.Server):
@@ -62,8 +81,16 @@ async def serve(
 
     :raises SamplerError: the engine can't be started with these settings.
     """
-    engine = LlamaEngine(
-        model, context_length=model.context_length, sequences=settings.sequences, threads=settings.threads
+    engine = ENGINES[settings.engine](
+        model,
+        context_length=model.context_length,
+        sequences=settings.sequences,
+        max_sequences=settings.max_open,
+        plan=settings.plan,
+        threads=settings.threads,
+        flash_attention=settings.flash_attention,
+        eviction=settings.eviction,
+        share_prefixes=settings.share_prefixes,
     )
     try:
         config = uvicorn.Config(

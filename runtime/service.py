@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..sampler.engine import Engine
 from ..sampler.model import Model
 from ..sampler.replay import ReplayScript
-from ..sampler.tool_calls import HermesParser, ToolCallParser
 from .hosted import HOSTED_TOOLS, HostedTool
 
 
@@ -17,7 +16,6 @@ class Service:
     """Immutable once the server runs.
 
     :ivar model_names: what clients may call the model.
-    :ivar tool_call_parser: makes a parser for one turn, of the model's format.
     :ivar replay: forces its turns in place of sampling; None for a real model.
     """
 
@@ -25,7 +23,6 @@ class Service:
     engine: Engine
     model_names: frozenset[str]
     replay: ReplayScript | None = None
-    tool_call_parser: Callable[[], ToolCallParser] = HermesParser
     hosted_tools: Mapping[str, HostedTool] = field(default_factory=lambda: HOSTED_TOOLS)
 
     @property

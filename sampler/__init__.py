@@ -9,7 +9,7 @@ Knows nothing of the protocol. Importing this package loads neither llama.cpp no
         ...
 
 Where things are: `engine` the interface, `llama_engine` and `scheduler` the local engine, `model` and `vocabulary`
-the file, `chat_template` messages to tokens, `tool_calls` tokens to calls, `replay` recorded turns, `errors` the tree.
+the file, `chat_template` messages to tokens, `formats` tokens to calls, `replay` recorded turns, `errors` the tree.
 """
 
 from __future__ import annotations

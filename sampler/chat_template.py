@@ -9,72 +9,56 @@ Boundary: a template ends the assistant's turn with a stop token and often some 
 The model samples the stop token, the text after it belongs to the increment. A turn that was cut off before its stop
 token gets it with the increment.
 
-Templates differ in what they render from text and in what they need; all of it is probed once when one is loaded.
+Templates differ in what they render and in what they need; all of it is probed once when one is loaded.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
-import jinja2
-
-from .errors import InvalidMessage, TemplateError, TemplateNotIncremental, TemplateRejected
-from .template_environment import compile_template
-from .untrusted_text import MARKER, SENTINEL, Guard, without_markers
+from .chat_message import Message, ToolCall, assistant_message, tool_message
+from .errors import TemplateError, TemplateNotIncremental
+from .formats import detect_format
+from .template_renderer import SENTINEL_ARGUMENTS, TemplateRenderer
+from .tool_format import ToolFormat
+from .untrusted_text import MARKER, SENTINEL, without_markers
 from .vocabulary import Vocabulary
 
-Message = Mapping[str, Any]
-"""`role` (system, user, assistant or tool) and `content` (str); an assistant's may have `tool_calls`, a list of
-ToolCall; a tool's has `tool_call_id` and `name`. `assistant_message` and `tool_message` make them."""
+__all__ = ["ChatTemplate", "Message", "ToolCall", "assistant_message", "tool_message"]
 
-_ROLES = frozenset({"system", "user", "assistant", "tool"})
 _USER: Message = {"role": "user", "content": "-"}
 _PROBE = "caesura-probe"
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A call as the model made it: `arguments` is JSON text, exactly as sampled."""
-
-    name: str
-    arguments: str
-    call_id: str = ""
-
-
-def assistant_message(text: str, calls: Sequence[ToolCall] = ()) -> Message:
-    return {"role": "assistant", "content": text, "tool_calls": list(calls)}
-
-
-def tool_message(output: str, *, call_id: str = "", name: str = "") -> Message:
-    return {"role": "tool", "content": output, "tool_call_id": call_id, "name": name}
+_FUNCTION = {"name": "probe_tool", "description": "-", "parameters": {"type": "object", "properties": {}}}
+_TOOL = {"type": "function", "function": _FUNCTION}
 
 
 class ChatTemplate:
     """A model's chat template, bound to its vocabulary.
 
-    tool_problem:  why tool results can't be appended to a conversation, None if they can.
-    user_problem:  the same for further user messages.
-    renders_tools: False if the template ignores the tools it is given.
-    divergences:   where the appended text is known to differ from what a full render of the same history would give
-                   (the template rewrites earlier turns). Nothing that was sampled is changed for it.
+    tool_format:       what the model writes calls and reasoning in.
+    generation_prompt: the text that begins an assistant turn; empty if the template has none.
+    tool_problem:      why tool results can't be appended to a conversation, None if they can.
+    user_problem:      the same for further user messages.
+    renders_tools:     False if the template ignores the tools it is given.
+    parallel_calls:    False if the template takes no turn with several calls. Then a history shows them one by one.
+    divergences:       where the appended text is known to differ from what a full render of the same history would give
+                       (the template rewrites earlier turns). Nothing that was sampled is changed for it.
     """
 
-    def __init__(self, source: str, vocab: Vocabulary) -> None:
-        """Raises InvalidTemplate."""
+    def __init__(self, source: str, vocab: Vocabulary, tool_format: ToolFormat | None = None) -> None:
+        """tool_format: the one that the template and the vocabulary speak for if None.
+
+        Raises InvalidTemplate.
+        """
         self.source = source
-        self._template = compile_template(source)
+        self.tool_format = tool_format or detect_format(source, vocab)
         self._vocab = vocab
-        self._guard = Guard(vocab.special_tokens)
-        self._constants = {
-            "bos_token": "" if vocab.bos is None else vocab.decode([vocab.bos]),
-            "eos_token": "" if vocab.eos is None else vocab.decode([vocab.eos]),
-        }
+        renderer = TemplateRenderer(source, vocab)
+        self._render = renderer.render
+        self.parallel_calls = renderer.parallel_calls
         self._stop_texts = [text for text in map(vocab.decode, ([stop] for stop in vocab.stop_tokens)) if text]
-        self._arguments_as_text = self._probe_arguments()
         self.renders_tools = self._probe_tools()
+        self.generation_prompt = self._probe_generation_prompt()
         call = ToolCall("probe", "{}", "probe0001")
         self.tool_problem = self._probe_suffix(tool_message(_PROBE, call_id=call.call_id, name="probe"), [call])
         self.user_problem = self._probe_suffix({"role": "user", "content": _PROBE}, [])
@@ -129,91 +113,39 @@ class ChatTemplate:
             raise TemplateNotIncremental(problem)
         return self._tokenize(self._suffix(messages, calls, stopped))
 
-    def render_turn(self, text: str, calls: Sequence[ToolCall] = ()) -> str:
+    def render_turn(self, text: str, calls: Sequence[ToolCall] = (), *, reasoning: str = "") -> str:
         """What the model would have sampled to say this, stop token included."""
-        return without_markers(self._turn(text, calls))
+        return without_markers(self._turn(text, calls, reasoning))
 
-    def encode_turn(self, text: str, calls: Sequence[ToolCall] = ()) -> list[int]:
+    def encode_turn(self, text: str, calls: Sequence[ToolCall] = (), *, reasoning: str = "") -> list[int]:
         """Tokens of `render_turn`. Raises TemplateNotIncremental, InvalidMessage, TemplateRejected."""
-        return self._tokenize(self._turn(text, calls))
+        return self._tokenize(self._turn(text, calls, reasoning))
 
     def _tokenize(self, marked: str) -> list[int]:
         parts = marked.split(MARKER)
         return [token for part in parts for token in self._vocab.tokenize(part, parse_special=True)]
 
-    def _render(self, messages: Sequence[Message], tools: Sequence[object], add_generation_prompt: bool) -> str:
-        if not messages:
-            raise InvalidMessage("a conversation needs at least one message")
-        variables: dict[str, object] = {
-            **self._constants,
-            "messages": [self._message(message) for message in messages],
-            "tools": self._guard.value(list(tools)) if tools else None,
-            "add_generation_prompt": add_generation_prompt,
-        }
-        return self._run(variables)
-
-    def _run(self, variables: dict[str, object]) -> str:
-        try:
-            return self._template.render(variables)
-        except TemplateError:
-            raise
-        except jinja2.TemplateError as error:
-            raise TemplateRejected(f"the model's chat template can't render this conversation: {error}") from error
-        # A template is a program of the model's author: it may add None to a string or index past an end.
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise TemplateRejected(f"the model's chat template failed on this conversation: {reason}") from error
-
-    def _message(self, message: Message) -> dict[str, object]:
-        role, content = message.get("role"), message.get("content")
-        if role not in _ROLES:
-            raise InvalidMessage(f"role must be one of {', '.join(sorted(_ROLES))}, not {role!r}")
-        if not isinstance(content, str):
-            raise InvalidMessage(f"the content of a {role} message must be text")
-        result: dict[str, object] = {"role": role, "content": self._text(content)}
-        for key in ("name", "tool_call_id"):
-            if message.get(key):
-                result[key] = self._guard.value(message[key])
-        if message.get("tool_calls"):
-            result["tool_calls"] = [self._call(call) for call in message["tool_calls"]]
-        return result
-
-    def _call(self, call: ToolCall) -> dict[str, object]:
-        function = {"name": self._guard.text(call.name), "arguments": self._arguments(call.arguments)}
-        return {"id": self._guard.text(call.call_id), "type": "function", "function": function}
-
-    def _arguments(self, text: str) -> object:
-        if not self._arguments_as_text:
-            try:
-                return {"x": SENTINEL} if text is _SENTINEL_ARGUMENTS else self._guard.value(json.loads(text))
-            except (ValueError, RecursionError):
-                pass  # the model wrote no JSON: the template shows it as a string
-        return text if text is _SENTINEL_ARGUMENTS else self._guard.text(text)
-
-    def _text(self, text: str) -> str:
-        # Identity, not equality: a string from outside never is this object.
-        return text if text is SENTINEL else self._guard.text(text)
-
     def _suffix(self, messages: Sequence[Message], calls: Sequence[ToolCall], stopped: bool) -> str:
         if calls:
-            last = ToolCall(calls[-1].name, _SENTINEL_ARGUMENTS, calls[-1].call_id)
-            calls = [ToolCall(call.name, "{}", call.call_id) for call in calls[:-1]]
-            turn = assistant_message("", [*calls, last])
+            last = ToolCall(calls[-1].name, SENTINEL_ARGUMENTS, calls[-1].call_id)
+            earlier = calls[:-1] if self.parallel_calls else ()
+            turn = assistant_message("", [*(ToolCall(call.name, "{}", call.call_id) for call in earlier), last])
         else:
             turn = assistant_message(SENTINEL)
         rendered = self._render([_USER, turn, *messages], (), True)
         inside = rendered.find(SENTINEL)
         if inside < 0:
             raise TemplateNotIncremental("the chat template drops what an earlier assistant turn said")
-        stops = [(at, stop) for stop in self._stop_texts if (at := rendered.find(stop, inside)) >= 0]
+        ends = (*self._stop_texts, *self.tool_format.turn_ends)
+        stops = [(at, stop) for stop in ends if (at := rendered.find(stop, inside)) >= 0]
         if not stops:
             raise TemplateNotIncremental("the chat template ends an assistant turn without a stop token of the model")
         at, stop = min(stops)
         return rendered[at + len(stop) if stopped else at :]
 
-    def _turn(self, text: str, calls: Sequence[ToolCall]) -> str:
+    def _turn(self, text: str, calls: Sequence[ToolCall], reasoning: str) -> str:
         header = self._render([_USER], (), True)
-        full = self._render([_USER, assistant_message(text, calls)], (), False)
+        full = self._render([_USER, assistant_message(text, calls, reasoning=reasoning)], (), False)
         if not full.startswith(header):
             raise TemplateNotIncremental("the chat template's assistant turn doesn't begin with its generation prompt")
         turn = full[len(header) :]
@@ -222,28 +154,18 @@ class ChatTemplate:
             raise TemplateNotIncremental("the chat template ends an assistant turn without a stop token of the model")
         return turn[:end]
 
-    def _probe_arguments(self) -> bool:
-        """Whether the template writes arguments given as text as they are; others want them as an object."""
-        function: dict[str, object] = {"name": "probe", "arguments": '{"x": "y"}'}
-        call = {"id": "probe0001", "type": "function", "function": function}
-        turn = {"role": "assistant", "content": "", "tool_calls": [call]}
-        variables: dict[str, object] = {
-            **self._constants,
-            "messages": [_USER, turn],
-            "tools": None,
-            "add_generation_prompt": False,
-        }
-        try:
-            return '{"x": "y"}' in self._run(variables)
-        except TemplateRejected:
-            return False
-
     def _probe_tools(self) -> bool:
-        function = {"name": "probe_tool", "description": "-", "parameters": {"type": "object", "properties": {}}}
         try:
-            return "probe_tool" in self._render([_USER], [{"type": "function", "function": function}], True)
+            return "probe_tool" in self._render([_USER], [_TOOL], True)
         except TemplateError:
             return False
+
+    def _probe_generation_prompt(self) -> str:
+        try:
+            prompt, bare = self.render([_USER]), self.render([_USER], add_generation_prompt=False)
+        except TemplateError:
+            return ""
+        return prompt.removeprefix(bare) if prompt.startswith(bare) else ""
 
     def _probe_suffix(self, message: Message, calls: Sequence[ToolCall]) -> str | None:
         try:
@@ -256,22 +178,24 @@ class ChatTemplate:
 
     def _probe_divergences(self, call: ToolCall) -> tuple[str, ...]:
         result = tool_message("result", call_id=call.call_id, name=call.name)
-        cases: dict[str, tuple[str, list[ToolCall], list[Message]]] = {
-            "tool results": ("", [call], [result]),
-            "text before a call": ("text", [call], [result]),
-            "a further user message": ("text", [], [_USER]),
-            "a user message after tool results": ("", [call], [result, _USER]),
+        cases: dict[str, tuple[str, list[ToolCall], list[Message], str]] = {
+            "tool results": ("", [call], [result], ""),
+            "text before a call": ("text", [call], [result], ""),
+            "a further user message": ("text", [], [_USER], ""),
+            "a user message after tool results": ("", [call], [result, _USER], ""),
         }
+        if self.tool_format.reasoning:
+            cases["reasoning before tool results"] = ("", [call], [result], "thought")
+            cases["reasoning before a further user message"] = ("text", [], [_USER], "thought")
         found = []
-        for name, (text, calls, messages) in cases.items():
+        tools = [_TOOL] if self.renders_tools else []
+        for name, (text, calls, messages, reasoning) in cases.items():
             try:
-                appended = self.render([_USER]) + self.render_turn(text, calls)
+                appended = self.render([_USER], tools) + self.render_turn(text, calls, reasoning=reasoning)
                 appended += self.render_suffix(messages, calls=calls)
-                if appended != self.render([_USER, assistant_message(text, calls), *messages]):
+                turn = assistant_message(text, calls, reasoning=reasoning)
+                if appended != self.render([_USER, turn, *messages], tools):
                     found.append(name)
             except TemplateError as error:
                 found.append(f"{name} ({error})")
-        return tuple(found)
-
-
-_SENTINEL_ARGUMENTS = json.dumps({"x": SENTINEL}, ensure_ascii=False)
+        return (*found, *(() if self.parallel_calls else ("several calls in a turn",)))

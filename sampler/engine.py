@@ -11,13 +11,11 @@ none of the methods may be called from another thread.
 from __future__ import annotations
 
 import enum
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from .errors import InvalidSamplingParams
 from .ledger import Ledger, LedgerEntry, Source
+from .sampling_params import SamplingParams
 
 __all__ = [
     "Engine",
@@ -35,80 +33,22 @@ __all__ = [
 class FinishReason(enum.Enum):
     """Why sampling ended."""
 
-    STOP = "stop"  # a stop token was sampled; it is the last token delivered
+    STOP = "stop"  # a stop token, or the end of a stop string or of the grammar's text, is the last token delivered
     LENGTH = "length"  # max_tokens were sampled, or the forced tokens are used up
     CONTEXT = "context"  # the sequence is full
 
 
-@dataclass(frozen=True, slots=True)
-class SamplingParams:
-    """How to choose tokens. Every field is checked here, so nothing invalid reaches the engine.
+class SampledToken(NamedTuple):
+    """One token as it left the engine. `sampled_at` is `time.perf_counter_ns()` in the engine's thread.
 
-    temperature: 0 means greedy. At most 100.
-    top_k:       keep the k likeliest tokens; 0 keeps all. Applied first: with a large vocabulary top_p or temperature
-                 alone must look at every token, at up to 10 ms a token.
-    top_p:       then keep the smallest set with at least this probability; 1 keeps all.
-    min_p:       then drop tokens below this fraction of the likeliest; 0 keeps all.
-    seed:        makes a `sample` call at the same position reproducible; None takes a fresh random one.
-    stop_tokens: sampling ends after any of these, which is delivered too.
-    max_tokens:  bound on the tokens of this `sample` call; None leaves only the context's.
-    logprobs:    record each token's natural log-probability under the model itself, that is
-                 before temperature and truncation.
-
-    Raises InvalidSamplingParams, whose `.param` names the field.
+    top_logprobs: the likeliest tokens at this position with their log-probabilities, likeliest first; as many as
+                  `SamplingParams.top_logprobs` asked for.
     """
-
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
-    seed: int | None = None
-    stop_tokens: frozenset[int] = frozenset()
-    max_tokens: int | None = None
-    logprobs: bool = False
-
-    def __post_init__(self) -> None:
-        _check_number("temperature", self.temperature, 0.0, 100.0)
-        _check_integer("top_k", self.top_k, 0, 2**31 - 1)
-        _check_number("top_p", self.top_p, 0.0, 1.0)
-        _check_number("min_p", self.min_p, 0.0, 1.0)
-        if self.seed is not None:
-            _check_integer("seed", self.seed, 0, 2**63 - 1)
-        if self.max_tokens is not None:
-            _check_integer("max_tokens", self.max_tokens, 1, 2**31 - 1)
-        if not isinstance(self.stop_tokens, frozenset):
-            raise InvalidSamplingParams("stop_tokens", "must be a frozenset of token ids")
-        for token in self.stop_tokens:
-            _check_integer("stop_tokens", token, 0, 2**31 - 1)
-        if not isinstance(self.logprobs, bool):
-            raise InvalidSamplingParams("logprobs", "must be true or false")
-
-    @property
-    def greedy(self) -> bool:
-        """True when the likeliest token is always taken."""
-        return self.temperature == 0.0 or self.top_k == 1
-
-
-def _check_number(name: str, value: object, low: float, high: float) -> None:
-    # bool is an int to isinstance, and NaN passes every comparison that is written the other way round.
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InvalidSamplingParams(name, f"must be a finite number between {low:g} and {high:g}")
-    if not low <= value <= high:
-        raise InvalidSamplingParams(name, f"must be between {low:g} and {high:g}, not {value:g}")
-
-
-def _check_integer(name: str, value: object, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise InvalidSamplingParams(name, f"must be a whole number between {low} and {high}")
-
-
-@dataclass(frozen=True, slots=True)
-class SampledToken:
-    """One token as it left the engine. `sampled_at` is `time.perf_counter_ns()` in the engine's thread."""
 
     token: int
     logprob: float | None
     sampled_at: int
+    top_logprobs: tuple[tuple[int, float], ...] = ()
 
 
 class SampleStream(Protocol):
@@ -155,13 +95,32 @@ class TokenSequence(Protocol):
         """
         ...
 
-    def sample(self, params: SamplingParams, *, forced: Sequence[int] | None = None) -> SampleStream:
+    def sample(
+        self, params: SamplingParams, *, forced: Sequence[int] | None = None, continued: int = 0
+    ) -> SampleStream:
         """Start sampling at once and return the stream of tokens.
 
-        forced: take these tokens one by one instead of sampling; each is decoded as a sampled one would be. The
-                stream ends after a stop token among them or when they are used up.
+        forced:    take these tokens one by one instead of sampling; each is decoded as a sampled one would be. The
+                   stream ends after a stop token among them or when they are used up.
+        continued: the last so many tokens of the row belong to the text that is sampled now: the grammar and the
+                   stop strings have seen them. For a turn that was cut off and is taken up again.
 
-        Raises InvalidToken (among `forced`), SequenceBusy, SequenceClosed; the stream raises EngineError.
+        Raises InvalidToken (among `forced`), InvalidGrammar, SequenceBusy, SequenceClosed; the stream raises
+        EngineError.
+        """
+        ...
+
+    def expect(self, tools: Sequence[str]) -> None:
+        """The sequence pauses until these tools have run. What it learns from how long they take lets the engine
+        choose which paused sequence gives up its place in the KV cache; names are only compared."""
+        ...
+
+    def fork(self, length: int | None = None) -> TokenSequence:
+        """A new sequence that begins as this one's first `length` tokens (all of them if None), with its own ledger.
+
+        What was computed for them is copied when the fork is first sampled, not computed again.
+
+        Raises ValueError for a length outside 1 .. len(ledger), SequenceBusy, SequenceClosed, NoFreeSequence.
         """
         ...
 
@@ -174,7 +133,7 @@ class Engine(Protocol):
     """Owner of the model's computed state.
 
     context_length: tokens that fit one sequence.
-    max_sequences:  sequences that can be open at once.
+    max_sequences:  sequences that can be open at once, most of them paused. Far more than fit the KV cache.
     """
 
     @property
@@ -187,6 +146,14 @@ class Engine(Protocol):
         """Open a sequence with a prompt of at least one token.
 
         Raises ContextLengthExceeded, NoFreeSequence, InvalidToken, EngineStopped.
+        """
+        ...
+
+    async def check_grammar(self, grammar: str) -> None:
+        """Compile a grammar beside the event loop, ahead of the `sample` that needs it: milliseconds, or a second for a
+        huge one.
+
+        Raises InvalidGrammar.
         """
         ...
 

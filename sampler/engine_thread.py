@@ -1,7 +1,8 @@
 """The engine's thread: it alone touches the llama.cpp context, and it runs every step.
 
-Commands come in by a queue; what happened goes out as `Progress`, all sequences of a step together, with at most one
-`call_soon_threadsafe` a step (waking the event loop costs as much as a tenth of a step of a small model).
+Commands come in by a queue; what happened goes out as `Progress`, all sequences of a step together. Waking the event
+loop costs as much as a tenth of a step of a small model, so it is done at most once in `WAKE_INTERVAL_NS`, but at once
+for a run's first token and for its end: a pause never waits.
 
 Decoding in the event loop's own thread was rejected: it makes every socket wait for a step. So was an executor: a
 hop to it and back each step costs more than the queue.
@@ -10,106 +11,75 @@ hop to it and back each step costs more than the queue.
 from __future__ import annotations
 
 import asyncio
+import bisect
 import collections
-import math
 import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
-from .engine import FinishReason, SampledToken, SamplingParams
-from .errors import DecodeFailed, EngineError, EngineStopped, InvalidLogits, SamplerError
-from .llama_context import Logits, Row, SamplerChain, log_probability
+from . import slot_order
+from .engine import FinishReason
+from .engine_run import Close, Command, Expect, Loaded, Progress, Run, Shutdown, Start, Stop, Written
+from .engine_sampling import is_greedy, sample, take_likeliest
+from .errors import DecodeFailed, EngineError, EngineStopped, SamplerError
+from .llama_context import Logits, Row
+from .residency import Residency
 from .scheduler import Scheduler, Work
+
+WAKE_INTERVAL_NS = 4_000_000
+"""Tokens wait this long for company at most, and only while steps are shorter than this. Nobody sees 4 ms; at 4,000
+tokens/s it saves fifteen wake-ups of sixteen."""
+
+
+COPY_AHEAD_AFTER = 0.005
+"""Seconds without anything to do after which there is time to copy a state ahead."""
+
+COMPACT_AFTER = 16
+"""Steps of the same sequences after which those that have gaps between their slots move together. To move one costs
+about as much as one or two steps, so it must not be done for the last few tokens of a turn."""
 
 
 class Context(Protocol):
     """What the thread needs of `LlamaContext`."""
 
-    def decode(self, rows: Sequence[Row]) -> list[int]: ...
-    def logits(self, index: int) -> Logits: ...
-    def sample(self, chain: SamplerChain, index: int) -> int: ...
-    def clear(self, slot: int) -> None: ...
+    def decode(self, rows: Sequence[Row]) -> None: ...
+    def decode_next(self, tokens: Sequence[int]) -> None: ...
+    def logits(self, outputs: int) -> Logits: ...
     def close(self) -> None: ...
-
-
-@dataclass(slots=True)
-class Progress:
-    """What happened to one run since the last report."""
-
-    tokens: list[SampledToken] = field(default_factory=list)
-    decoded: int = 0
-    recomputed: int = 0
-    inference_ns: int = 0
-    ended: bool = False
-    finish_reason: FinishReason | None = None
-    error: SamplerError | None = None
-
-
-@dataclass(eq=False, slots=True)
-class Run:
-    """One `sample` call, as the thread sees it.
-
-    pending:  tokens not fed yet, at least one. position: where the first of them goes.
-    room:     tokens that the sequence can still take.
-    on_progress is called in the event loop.
-    """
-
-    slot: int
-    arrival: int
-    position: int
-    pending: list[int]
-    params: SamplingParams
-    seed: int
-    room: int
-    forced: Sequence[int] | None
-    on_progress: Callable[[Progress], None]
-    sampled: int = 0
-    chain: SamplerChain | None = None
-    progress: Progress = field(default_factory=Progress)
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    run: Run
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    run: Run
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    slot: int
-
-
-@dataclass(frozen=True, slots=True)
-class Shutdown:
-    pass
-
-
-Command = Start | Stop | Release | Shutdown
 
 
 class EngineThread:
     """Runs `make_context()` and then the steps in a thread of its own.
 
+    make_context gets the thread's `send`, and gives the context and the residency on top of it.
+
     The constructor returns when the context is there, or raises what `make_context` raised. `failure` is set when
     the thread can't go on; until Shutdown it then answers every Start with that error, so nobody waits in vain.
     """
 
-    def __init__(self, make_context: Callable[[], Context], scheduler: Scheduler) -> None:
+    def __init__(
+        self,
+        make_context: Callable[[Callable[[Command], None]], tuple[Context, Residency]],
+        scheduler: Scheduler,
+        on_forgotten: Callable[[int], None] = lambda key: None,
+    ) -> None:
         self.failure: EngineStopped | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self._make_context = make_context
         self._scheduler = scheduler
+        self._on_forgotten = on_forgotten
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
-        self._runs: dict[int, Run] = {}
-        self._high_water: collections.Counter[int] = collections.Counter()
-        self._outbox: collections.deque[tuple[Run, Progress]] = collections.deque()
+        self._runs: dict[int, Run] = {}  # by slot
+        self._waiting: list[Run] = []  # for a slot, in order of arrival
+        self._may_seat = False
+        self._batch: Sequence[Work] = ()
+        self._batch_runs: list[Run] = []
+        self._greedy = True  # nobody in the batch needs more than the likeliest token
+        self._woke = 0
+        self._steps = 0  # since the last change of who is being sampled
+        self._outbox: collections.deque[tuple[Callable[[Any], None], Any]] = collections.deque()
         self._drain_scheduled = False
         self._started: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._main, name="caesura-engine", daemon=True)
@@ -133,10 +103,11 @@ class EngineThread:
 
     def _main(self) -> None:
         try:
-            context = self._make_context()
+            context, self._residency = self._make_context(self.send)
         except BaseException as error:
             self._started.put(error)
             return
+        self._residency.on_forgotten = self._forgotten
         self._started.put(None)
         try:
             self._serve(context)
@@ -151,114 +122,196 @@ class EngineThread:
     def _serve(self, context: Context) -> None:
         commands, scheduler = self._commands, self._scheduler
         while True:
-            while not len(scheduler) or not commands.empty():
-                command = commands.get()
+            while not commands.empty() or not (len(scheduler) or self._may_seat):
+                command = self._next_command()
                 if isinstance(command, Shutdown):
                     self._end_all(EngineStopped("the engine was closed"))
                     return
-                self._execute(context, command)
-            self._step(context)
+                self._execute(command)
+            if self._may_seat:
+                self._seat_waiting()
+            if len(scheduler):
+                self._step(context)
 
-    def _execute(self, context: Context, command: Start | Stop | Release) -> None:
+    def _next_command(self) -> Command:
+        # A tool that is over at once must not find the engine copying.
+        if self._commands.empty() and self._residency.is_crowded:
+            try:
+                return self._commands.get(timeout=COPY_AHEAD_AFTER)
+            except queue.Empty:
+                self._residency.prepare(time.monotonic())
+        return self._commands.get()
+
+    def _execute(self, command: Command) -> None:
+        residency = self._residency
         match command:
             case Start(run):
-                self._runs[run.slot] = run
-                if not run.params.greedy and run.forced is None:
-                    run.chain = SamplerChain(run.params, run.seed)
-                self._scheduler.add(run.slot, arrival=run.arrival, pending=len(run.pending))
+                residency.wake(run.key, time.monotonic())
+                bisect.insort(self._waiting, run, key=_arrival)
+                self._may_seat = True
             case Stop(run):
-                if self._runs.get(run.slot) is run:  # else it ended by itself meanwhile
+                if run in self._waiting or self._runs.get(run.slot) is run:  # else it ended by itself meanwhile
                     self._end(run)
                     self._publish([run])
-            case Release(slot):
-                context.clear(slot)
-                self._high_water.pop(slot, None)
+            case Expect(key, tools):
+                residency.expect(key, tools)
+            case Close(key):
+                residency.close(key)
+                self._may_seat = bool(self._waiting)
+            case Written(file, ok):
+                residency.written(file, ok)
+                self._may_seat = bool(self._waiting)
+            case Loaded(file, state):
+                residency.loaded(file, state)  # type: ignore[arg-type]
+                self._may_seat = bool(self._waiting)
+
+    # --- slots ------------------------------------------------------------------------------------------------------
+
+    def _seat_waiting(self) -> None:
+        """Give slots to waiting runs, those that arrived first before the others."""
+        self._may_seat = False
+        now = time.monotonic()
+        for run in self._runs.values():
+            self._residency.advance(run.key, run.position)
+        computed = {
+            run.key: state.high_water for run in self._waiting if (state := self._residency.states.get(run.key))
+        }
+        for run in self._residency.seat_in_turn(self._waiting, now):
+            self._waiting.remove(run)
+            self._begin(run, computed.get(run.key, 0))
+
+    def _begin(self, run: Run, computed: int) -> None:
+        state = self._residency.states[run.key]
+        run.slot, run.position, run.recompute_until = state.slot, state.tokens, computed
+        if not computed:
+            run.progress.copied = state.tokens
+        elif state.tokens < computed:
+            run.progress.rebuilt_at = computed
+        self._runs[run.slot] = run
+        self._steps = 0
+        self._scheduler.add(run.slot, arrival=run.arrival, pending=run.pending, resumed=run.resumed)
+
+    def _compact(self) -> None:
+        """Close the gaps between the slots of those that are being sampled."""
+        for slot, to in slot_order.moves(self._runs, self._residency.slots):
+            run = self._runs.pop(slot)
+            self._residency.advance(run.key, run.position)
+            kept = self._residency.move(run.key, to)
+            self._scheduler.move(slot, to)
+            run.slot = to
+            self._runs[to] = run
+            if not kept:
+                self._end(run, error=DecodeFailed("a state was lost when it changed its slot"))
+                self._publish([run])
+
+    # --- steps ------------------------------------------------------------------------------------------------------
 
     def _step(self, context: Context) -> None:
         began = time.perf_counter_ns()
+        self._steps += 1
+        if self._steps == COMPACT_AFTER and len(self._runs) > 1:
+            self._compact()
         batch = self._scheduler.schedule()
-        runs = [self._runs[work.slot] for work in batch]
-        rows = [
-            (run.slot, run.position, run.pending[: work.count], work.complete)
-            for run, work in zip(runs, batch, strict=True)
-        ]
+        again = batch is self._batch
+        if not again:
+            self._batch_runs = [self._runs[work.slot] for work in batch]
+            self._greedy = is_greedy(self._batch_runs)
+        runs = self._batch_runs
+        only_decode = isinstance(batch, tuple)
+        self._batch = batch if only_decode else ()
         try:
-            indices = context.decode(rows)
+            if again:
+                context.decode_next([run.token for run in runs])
+            else:
+                context.decode(
+                    [
+                        (run.slot, run.position, run.next_tokens(work.num_tokens), work.complete)
+                        for run, work in zip(runs, batch, strict=True)
+                    ]
+                )
         except DecodeFailed as error:
             for run in runs:
                 self._end(run, error=error)
+            self._publish(runs)
+            return
+        if only_decode:
+            for run in runs:
+                run.position += 1
+                run.progress.decoded += 1
+            outputs = runs
         else:
-            for run, work, index in zip(runs, batch, indices, strict=True):
+            for run, work in zip(runs, batch, strict=True):
                 self._account(run, work)
-                if work.complete:
-                    self._sample(context, run, index)
-        elapsed = time.perf_counter_ns() - began
+            outputs = [run for run, work in zip(runs, batch, strict=True) if work.complete]
+        urgent = False
+        if outputs:
+            choose = take_likeliest if self._greedy else sample
+            over = choose(context.logits(len(outputs)), outputs)
+            for run, reason, failure in over:
+                self._end(run, reason, failure)
+            urgent = bool(over) or any(run.sampled == 1 for run in outputs)
+        ended = time.perf_counter_ns()
+        elapsed = ended - began
         for run in runs:
             run.progress.inference_ns += elapsed
-        self._publish([run for run in runs if run.progress.tokens or run.progress.ended])
+        if urgent or ended - self._woke >= WAKE_INTERVAL_NS or elapsed >= WAKE_INTERVAL_NS:
+            self._woke = ended
+            reports = [run for run in self._runs.values() if run.progress.tokens]
+            self._publish([*reports, *(run for run in outputs if run.progress.ended)] if urgent else reports)
 
     def _account(self, run: Run, work: Work) -> None:
-        end = run.position + work.count
-        seen = self._high_water[run.slot]
-        run.progress.decoded += work.count
-        run.progress.recomputed += max(0, min(end, seen) - run.position)
-        self._high_water[run.slot] = max(seen, end)
+        end = run.position + work.num_tokens
+        run.progress.decoded += work.num_tokens
+        run.progress.recomputed += max(0, min(end, run.recompute_until) - run.position)
         run.position = end
-        del run.pending[: work.count]
         self._scheduler.postprocess(work)
 
-    def _sample(self, context: Context, run: Run, index: int) -> None:
-        params = run.params
-        try:
-            logits = context.logits(index)
-            if run.forced is not None:
-                token = run.forced[run.sampled]
-            else:
-                # The maximum of logits with a NaN among them is NaN; llama.cpp would silently yield some token.
-                likeliest = int(logits.argmax())
-                if not math.isfinite(logits[likeliest]):
-                    raise InvalidLogits("the model produced logits that are no finite numbers")
-                token = likeliest if run.chain is None else context.sample(run.chain, index)
-            logprob = log_probability(logits, token) if params.logprobs else None
-        except EngineError as error:
-            self._end(run, error=error)
-            return
-        run.progress.tokens.append(SampledToken(token, logprob, time.perf_counter_ns()))
-        run.pending.append(token)
-        run.sampled += 1
-        if token in params.stop_tokens:
-            self._end(run, FinishReason.STOP)
-        elif run.sampled == params.max_tokens or (run.forced is not None and run.sampled == len(run.forced)):
-            self._end(run, FinishReason.LENGTH)
-        elif run.sampled == run.room:
-            self._end(run, FinishReason.CONTEXT)
-
     def _end(self, run: Run, reason: FinishReason | None = None, error: SamplerError | None = None) -> None:
-        self._scheduler.remove(run.slot)
-        self._runs.pop(run.slot, None)
-        if run.chain is not None:
-            run.chain.close()
+        if self._runs.get(run.slot) is run:
+            self._scheduler.remove(run.slot)
+            del self._runs[run.slot]
+            self._steps = 0
+            residency = self._residency
+            residency.advance(run.key, run.position)
+            if isinstance(error, EngineError):
+                residency.spoil(run.key)
+            residency.park(run.key, time.monotonic())
+        else:
+            if run in self._waiting:
+                self._waiting.remove(run)
+            self._residency.give_up(run.key, time.monotonic())
+        self._may_seat = bool(self._waiting)
         run.progress.ended = True
         run.progress.finish_reason = reason
         run.progress.error = error
 
+    # --- to the event loop ------------------------------------------------------------------------------------------
+
     def _end_all(self, error: EngineStopped) -> None:
-        runs = list(self._runs.values())
+        runs = [*self._runs.values(), *self._waiting]
+        self._runs.clear()
+        self._waiting.clear()
         for run in runs:
-            self._end(run, error=error)
+            run.progress.ended = True
+            run.progress.error = error
         self._publish(runs)
 
     def _refuse_until_shutdown(self, error: EngineStopped) -> None:
         while not isinstance(command := self._commands.get(), Shutdown):
             if isinstance(command, Start):
-                self._end(command.run, error=error)
+                command.run.progress.ended = True
+                command.run.progress.error = error
                 self._publish([command.run])
 
-    def _publish(self, runs: list[Run]) -> None:
+    def _forgotten(self, key: int) -> None:
+        # Nothing hangs on when the event loop hears of it, so it isn't woken.
+        self._outbox.append((self._on_forgotten, key))
+
+    def _publish(self, runs: Sequence[Run]) -> None:
         if not runs:
             return
         for run in runs:
-            self._outbox.append((run, run.progress))
+            self._outbox.append((run.on_progress, run.progress))
             run.progress = Progress()
         # Under the GIL a plain flag is enough: the event loop clears it before it empties the outbox.
         if not self._drain_scheduled and self.loop is not None:
@@ -268,11 +321,15 @@ class EngineThread:
             except RuntimeError:  # the event loop is closed, so nobody listens any more
                 self._drain_scheduled = False
                 self._outbox.clear()
-                for run in list(self._runs.values()):
+                for run in [*self._runs.values(), *self._waiting]:
                     self._end(run)
 
     def _drain(self) -> None:
         self._drain_scheduled = False
         while self._outbox:
-            run, progress = self._outbox.popleft()
-            run.on_progress(progress)
+            listener, report = self._outbox.popleft()
+            listener(report)
+
+
+def _arrival(run: Run) -> int:
+    return run.arrival

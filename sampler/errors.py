@@ -4,7 +4,9 @@
     |- ModelError                  a model can't be used
     |  |- ModelNotFound            no such file, not readable, or not a GGUF
     |  |- ModelLoadFailed          llama.cpp refused the file
-    |  `- ModelWithoutChatTemplate the GGUF holds no chat template
+    |  |- ModelWithoutChatTemplate the GGUF holds no chat template
+    |  |- ModelDownloadFailed      the file can't be had from the Hugging Face Hub
+    |  `- UnknownToolFormat        no tool format has that name
     |- TemplateError               a conversation can't become tokens
     |  |- InvalidTemplate          the chat template is no valid Jinja
     |  |- TemplateRejected         the template raised on these messages
@@ -12,15 +14,19 @@
     |  `- InvalidMessage           a message or tool isn't of the documented shape
     |- RequestError                the caller asked for something impossible; nothing changed
     |  |- InvalidSamplingParams    a parameter is out of range (`.param` names it)
+    |  |- InvalidGrammar           a schema or grammar can't be compiled
+    |  |- InvalidToolChoice        the tools that the model must call don't exist
     |  |- InvalidToken             a token id outside the vocabulary, or none at all
     |  |- ContextLengthExceeded    the tokens don't fit the sequence
-    |  |- NoFreeSequence           every sequence of the engine is in use
+    |  |- NoFreeSequence           as many sequences as the engine takes are open
     |  |- SequenceBusy             the sequence is being sampled
     |  `- SequenceClosed           the sequence was closed, or failed earlier
     |- EngineError                 inference failed
     |  |- EngineStartFailed        llama.cpp gave no context for these settings
     |  |- DecodeFailed             llama_decode failed for this sequence; the engine lives on
     |  |- InvalidLogits            the model produced NaN or infinite logits for this sequence
+    |  |- GrammarFailed            the grammar doesn't allow a recorded token, or can't go on
+    |  |- ChoiceFailed             no token could be chosen for this sequence, by a bug
     |  `- EngineStopped            the engine was closed or its thread died
     `- ReplayError                 a recorded script can't be played
        |- InvalidReplay            the file is missing, no JSON, or a turn is malformed
@@ -52,6 +58,14 @@ class ModelLoadFailed(ModelError):
 
 class ModelWithoutChatTemplate(ModelError):
     code = "model_without_chat_template"
+
+
+class ModelDownloadFailed(ModelError):
+    code = "model_download_failed"
+
+
+class UnknownToolFormat(ModelError):
+    code = "unknown_tool_format"
 
 
 class TemplateError(SamplerError):
@@ -86,6 +100,14 @@ class InvalidSamplingParams(RequestError):
     def __init__(self, param: str, message: str) -> None:
         super().__init__(f"{param}: {message}")
         self.param = param
+
+
+class InvalidGrammar(RequestError):
+    code = "invalid_grammar"
+
+
+class InvalidToolChoice(RequestError):
+    code = "invalid_tool_choice"
 
 
 class InvalidToken(RequestError):
@@ -133,6 +155,14 @@ class DecodeFailed(EngineError):
 
 class InvalidLogits(EngineError):
     code = "invalid_logits"
+
+
+class ChoiceFailed(EngineError):
+    code = "choice_failed"
+
+
+class GrammarFailed(EngineError):
+    code = "grammar_failed"
 
 
 class EngineStopped(EngineError):

@@ -77,14 +77,20 @@ def cpu_has_amx() -> bool:
         return False
 
 
-def available_memory() -> int | None:
-    """Bytes that can be allocated without swapping, as far as the system tells."""
+def available_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Bytes that can be allocated without swapping, as far as the system and the container's limit tell."""
+    found = []
     try:
-        with open("/proc/meminfo", encoding="ascii", errors="replace") as meminfo:
-            fields = dict(line.split(":", 1) for line in meminfo)
-        return int(fields["MemAvailable"].split()[0]) * 1024
+        fields = dict(line.split(":", 1) for line in meminfo.read_text(errors="replace").splitlines())
+        found.append(int(fields["MemAvailable"].split()[0]) * 1024)
     except (OSError, KeyError, ValueError, IndexError):
-        return None
+        pass
+    try:
+        limit = int((cgroup / "memory.max").read_text())  # "max" where there is none
+        found.append(max(0, limit - int((cgroup / "memory.current").read_text())))
+    except (OSError, ValueError):
+        pass
+    return min(found, default=None)
 
 
 def check_gguf(path: Path) -> None:
@@ -144,12 +150,23 @@ class LlamaModel:
         """Bytes of an f16 KV cache a token; 0 where it can't be told (recurrent layers keep a fixed state)."""
         if library.llama_model_is_recurrent(self.pointer) or library.llama_model_is_hybrid(self.pointer):
             return 0
-        heads, kv_heads = (library.llama_model_n_head(self.pointer), library.llama_model_n_head_kv(self.pointer))
-        architecture = self.metadata("general.architecture")
-        width = library.llama_model_n_embd(self.pointer) // max(1, heads)
-        key = int(self.metadata(f"{architecture}.attention.key_length") or width)
-        value = int(self.metadata(f"{architecture}.attention.value_length") or width)
-        return int(library.llama_model_n_layer(self.pointer)) * int(kv_heads) * (key + value) * 2
+        if self.vocab_only:
+            # There are no hyperparameters then, and to ask for the number of heads would end the process.
+            heads = self._hyperparameter("attention.head_count")
+            kv_heads = self._hyperparameter("attention.head_count_kv") or heads
+            layers, embedding = self._hyperparameter("block_count"), self._hyperparameter("embedding_length")
+        else:
+            heads, kv_heads = (library.llama_model_n_head(self.pointer), library.llama_model_n_head_kv(self.pointer))
+            layers, embedding = library.llama_model_n_layer(self.pointer), library.llama_model_n_embd(self.pointer)
+        width = int(embedding) // max(1, int(heads))
+        key = self._hyperparameter("attention.key_length") or width
+        value = self._hyperparameter("attention.value_length") or width
+        return int(layers) * int(kv_heads) * (key + value) * 2
+
+    def _hyperparameter(self, key: str) -> int:
+        """A number of this architecture's metadata; 0 if it isn't there or not the same for all layers."""
+        value = self.metadata(f"{self.metadata('general.architecture')}.{key}") or ""
+        return int(value) if value.isdecimal() else 0
 
     def metadata(self, key: str) -> str | None:
         """A value of the GGUF's metadata as text, None if it has no such key."""

@@ -1,4 +1,4 @@
-"""A llama.cpp context: batches in, logits out, and the sampler chain. To be used from one thread only.
+"""A llama.cpp context: batches in, logits out, states of sequences out and in. To be used from one thread only.
 
 With `llama`, the only module that touches ctypes. The engine guarantees what is assumed here: token ids inside the
 vocabulary, slots inside the range, positions that continue the sequence. The rest that aborts the process is checked.
@@ -7,24 +7,24 @@ vocabulary, slots inside the range, positions that continue the sequence. The re
 from __future__ import annotations
 
 import ctypes
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .engine import SamplingParams
 from .errors import DecodeFailed, EngineStartFailed
 from .llama import MAX_SEQUENCES, LlamaModel, available_memory, library, recent_log
 
 Logits = npt.NDArray[np.float32]
+State = npt.NDArray[np.uint8]
 Row = tuple[int, int, Sequence[int], bool]
 """Slot, position of the first token, tokens, and whether to compute logits for the last one."""
 
-FLASH_ATTENTION_DISABLED = 0  # enum llama_flash_attn_type
-"""On a CPU, ggml takes flash attention row by row: appending 16 tokens lasts 2 to 3 times as long as with plain
-attention. Only several sequences decoding together are faster with it (decision 0009)."""
+FLASH_ATTENTION = {False: 0, True: 1}  # enum llama_flash_attn_type
+"""On a CPU, ggml takes flash attention row by row below 64 rows, and by another sum above: short appends last up to
+twice as long as with plain attention, and bits depend on how a prefill is cut. It skips what is masked, though, so
+eight sequences that decode together are up to twice as fast with it (decision 0009)."""
 
 COMPUTE_BATCH = 128
 """Tokens that are computed in one pass. Plain attention holds that many rows of scores; 512 need four times the memory
@@ -32,23 +32,34 @@ and are no faster."""
 
 # Through PyDLL this call keeps the GIL. It takes less than a microsecond, and handing the GIL over for it
 # would let the event loop hold up the engine for a whole switch interval.
-_get_logits: Any = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32)(
-    ("llama_get_logits_ith", ctypes.PyDLL(library._lib._name))
+_get_logits: Any = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(
+    ("llama_get_logits", ctypes.PyDLL(library._lib._name))
 )
+
+PROBE = (1, 2, 5, 8)
+"""Sizes of the batches that `batch_invariant` compares with one batch of all."""
 
 
 class LlamaContext:
     """Computed state of `sequences` sequences with `context_length` tokens each.
 
-    KV caches are separate (kv_unified=False): 1.1-1.7 times faster in batches. What other sequences did while one was
-    paused leaves no trace in its logits. Sharing a batch may change their last bits (f16 weights, AVX-512: up to 7e-3):
-    ggml computes a lone token with another kernel than two or more, which agree among themselves.
+    KV caches are separate (kv_unified=False): 1.1-1.7 times faster in batches, and what other sequences did while one
+    was paused leaves no trace in its logits. Whether sharing a batch does, `batch_invariant` measures.
+
+    can_trim: whether a sequence can go back to an earlier length; recurrent models keep one state and can't.
 
     Raises EngineStartFailed.
     """
 
     def __init__(
-        self, model: LlamaModel, *, context_length: int, sequences: int, threads: int, batch_size: int
+        self,
+        model: LlamaModel,
+        *,
+        context_length: int,
+        sequences: int,
+        threads: int,
+        batch_size: int,
+        flash_attention: bool = False,
     ) -> None:
         if model.vocab_only:
             raise EngineStartFailed("the model was loaded without its weights (vocab_only)")
@@ -65,7 +76,7 @@ class LlamaContext:
         needed, available = model.kv_bytes_per_token() * per_sequence * sequences, available_memory()
         if available is not None and needed > available:
             raise EngineStartFailed(
-                f"the KV cache of {sequences} sequences of {context_length} tokens takes {needed / 2**30:.1f} GiB, "
+                f"the KV cache of {sequences} x {context_length} tokens takes {needed / 2**30:.1f} GiB, "
                 f"and {available / 2**30:.1f} GiB are free: try fewer or shorter sequences"
             )
         params = library.llama_context_default_params()
@@ -73,8 +84,8 @@ class LlamaContext:
         params.n_seq_max = sequences
         params.n_batch = batch_size
         params.n_ubatch = min(batch_size, max(COMPUTE_BATCH, sequences))
-        params.flash_attn_type = FLASH_ATTENTION_DISABLED
-        params.n_outputs_max = max(sequences, 1)
+        params.flash_attn_type = FLASH_ATTENTION[flash_attention]
+        params.n_outputs_max = sequences
         params.n_threads = params.n_threads_batch = threads
         params.kv_unified = False
         params.no_perf = True
@@ -93,8 +104,11 @@ class LlamaContext:
             self.close()
             raise EngineStartFailed(f"llama.cpp gave less than the {context_length} tokens per sequence asked for")
         self._batch_size = batch_size
+        self._flash_attention = flash_attention
         self._address = ctypes.cast(self._pointer, ctypes.c_void_p).value
-        self._views: dict[int, Logits] = {}
+        self._views: dict[tuple[int, int], Logits] = {}
+        self._kv_bytes = model.kv_bytes_per_token()
+        self.can_trim = self._kv_bytes > 0
         self._make_batch(batch_size)
 
     def _make_batch(self, size: int) -> None:
@@ -114,14 +128,13 @@ class LlamaContext:
         batch.logits = _pointer(self._outputs, ctypes.c_int8)
         self._batch = batch
 
-    def decode(self, rows: Sequence[Row]) -> list[int]:
-        """Compute the rows in one call; returns each row's output index, for `logits`.
+    def decode(self, rows: Sequence[Row]) -> None:
+        """Compute the rows in one call. Those that want logits are its outputs, in their order.
 
         Raises DecodeFailed: llama.cpp refused the batch, and the state of its sequences is unknown.
         """
         tokens, positions, slots, outputs = self._tokens, self._positions, self._slots, self._outputs
         size = 0
-        indices = []
         for slot, position, row, wanted in rows:
             count = len(row)
             end = size + count
@@ -137,32 +150,83 @@ class LlamaContext:
                 slots[size:end] = slot
                 outputs[size:end] = 0
             outputs[end - 1] = wanted
-            indices.append(end - 1)
             size = end
         self._batch.n_tokens = size
+        self._decode()
+
+    def decode_next(self, tokens: Sequence[int]) -> None:
+        """The same rows as in the latest call, each with its next token; all were of one token and wanted logits.
+
+        Half of a step's work outside of llama.cpp is to fill the batch, and from step to step little of it changes.
+        """
+        size = self._batch.n_tokens
+        self._tokens[:size] = tokens
+        self._positions[:size] += 1
+        self._decode()
+
+    def _decode(self) -> None:
         status = library.llama_decode(self._pointer, self._batch)
         if status != 0:
             raise DecodeFailed(f"llama_decode failed with status {status}: {recent_log() or 'no reason given'}")
-        return indices
 
-    def logits(self, index: int) -> Logits:
-        """The logits of one output of the latest `decode`: a view, valid until the next."""
-        address = _get_logits(self._address, index)
+    def logits(self, outputs: int) -> Logits:
+        """The logits of the latest decode, a row for each output: a view, valid until the next decode."""
+        address = _get_logits(self._address)
         if not address:
-            raise DecodeFailed(f"llama.cpp computed no logits at index {index}")
-        view = self._views.get(address)
+            raise DecodeFailed("llama.cpp computed no logits")
+        view = self._views.get((address, outputs))
         if view is None:
             size = self._model.vocab_size
-            view = self._views[address] = np.ctypeslib.as_array((ctypes.c_float * size).from_address(address))
+            array = (ctypes.c_float * (outputs * size)).from_address(address)
+            view = self._views[address, outputs] = np.ctypeslib.as_array(array).reshape(outputs, size)
         return view
 
-    def sample(self, chain: SamplerChain, index: int) -> int:
-        """Choose a token from finite logits of the latest `decode`; llama.cpp aborts without logits."""
-        return int(library.llama_sampler_sample(chain.pointer, self._pointer, index))
+    def batch_invariant(self) -> bool:
+        """Whether a token's logits are the same bits however the tokens before it were cut into batches, measured on
+        a few tokens in an empty slot 0. It holds if ggml computes one row of a product by the kernel that it takes for
+        several (decision 0013). Not with flash attention, which has a kernel of its own for 64 rows and more."""
+        sizes = [size for size in PROBE if 2 * size <= self._batch_size]
+        tokens = [token % self._model.vocab_size for token in range(sum(sizes))]
+        self.decode([(0, 0, tokens, True)])
+        together = self.logits(1).copy()
+        self.clear(0)
+        position = 0
+        for size in reversed(sizes):
+            self.decode([(0, position, tokens[position : position + size], True)])
+            position += size
+        apart = self.logits(1).copy()
+        self.clear(0)
+        return not self._flash_attention and together.tobytes() == apart.tobytes()
 
     def clear(self, slot: int) -> None:
         """Forget the sequence in `slot`."""
         library.llama_memory_seq_rm(self._memory, slot, -1, -1)
+
+    def trim(self, slot: int, tokens: int) -> None:
+        """Forget all but the first `tokens` of the sequence in `slot`. Only where `can_trim`."""
+        if not library.llama_memory_seq_rm(self._memory, slot, tokens, -1):
+            raise DecodeFailed("llama.cpp can't shorten a sequence of this model")
+
+    def state_size(self, slot: int, tokens: int) -> int:
+        """Bytes that `save` gives for so many tokens, about."""
+        return tokens * self._kv_bytes or int(library.llama_state_seq_get_size(self._pointer, slot))
+
+    def saved_size(self, slot: int) -> int:
+        """Bytes that `save` needs."""
+        return int(library.llama_state_seq_get_size(self._pointer, slot))
+
+    def save(self, slot: int, buffer: State) -> int:
+        """Copy the state of the sequence in `slot` into a buffer of at least `saved_size` bytes; how many it took."""
+        return int(library.llama_state_seq_get_data(self._pointer, _bytes(buffer), len(buffer), slot))
+
+    def load(self, slot: int, state: State) -> bool:
+        """Put a saved state into an empty slot. False if llama.cpp finds it unusable; the slot is empty then."""
+        if len(state) and library.llama_state_seq_set_data(self._pointer, _bytes(state), len(state), slot) == len(
+            state
+        ):
+            return True
+        self.clear(slot)
+        return False
 
     def close(self) -> None:
         """Free the context. Idempotent."""
@@ -171,44 +235,8 @@ class LlamaContext:
             self._pointer = None
 
 
-class SamplerChain:
-    """llama.cpp's samplers for one `sample` call that isn't greedy: top_k, top_p, min_p, temperature, draw.
-
-    top_k comes first because it is the cheap one: what follows then sorts k tokens, not the vocabulary.
-    """
-
-    def __init__(self, params: SamplingParams, seed: int) -> None:
-        assert not params.greedy
-        chain_params = library.llama_sampler_chain_default_params()
-        chain_params.no_perf = True
-        self.pointer: Any = library.llama_sampler_chain_init(chain_params)
-        if params.top_k > 0:
-            self._add(library.llama_sampler_init_top_k(params.top_k))
-        if params.top_p < 1.0:
-            self._add(library.llama_sampler_init_top_p(params.top_p, 1))
-        if params.min_p > 0.0:
-            self._add(library.llama_sampler_init_min_p(params.min_p, 1))
-        self._add(library.llama_sampler_init_temp(params.temperature))
-        self._add(library.llama_sampler_init_dist(seed & 0x7FFFFFFF))  # 0xFFFFFFFF would mean "random"
-
-    def _add(self, sampler: Any) -> None:
-        if not sampler:  # adding a NULL sampler aborts
-            self.close()
-            raise MemoryError("llama.cpp gave no sampler")
-        library.llama_sampler_chain_add(self.pointer, sampler)
-
-    def close(self) -> None:
-        """Free the chain and its samplers. Idempotent."""
-        if self.pointer:
-            library.llama_sampler_free(self.pointer)
-            self.pointer = None
-
-
-def log_probability(logits: Logits, token: int) -> float:
-    """Natural log of the softmax at `token`, in double precision."""
-    exact = logits.astype(np.float64)
-    peak = exact.max()
-    return float(exact[token] - peak - math.log(np.exp(exact - peak).sum()))
+def _bytes(array: State) -> Any:
+    return _pointer(array, ctypes.c_uint8)
 
 
 def _pointer(array: npt.NDArray[Any], item: Any) -> Any:

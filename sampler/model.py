@@ -8,7 +8,12 @@ from pathlib import Path
 
 from .chat_template import ChatTemplate
 from .errors import ModelNotFound, ModelWithoutChatTemplate
-from .llama import LlamaModel
+from .formats import detect_format, named_format
+from .gguf_header import check_header
+from .hub import is_reference, model_file
+from .llama import LlamaModel, check_gguf
+from .tool_call_deltas import ToolCallParser
+from .tool_format import ToolFormat
 from .vocabulary import Vocabulary
 
 DEMO = "demo"
@@ -22,6 +27,7 @@ class Model:
     name:                `general.name` of the GGUF, else the file's stem.
     context_train:       tokens of context that it was trained for; 0 if the file doesn't say.
     context_length:      tokens per sequence to serve: what was asked for, else `context_train`, else 4096.
+    tool_format:         what it writes calls and reasoning in.
     default_temperature: `general.sampling.temp` of the GGUF, else 1.0.
     stop_tokens:         its end-of-generation tokens.
     llama:               the weights, for the engine.
@@ -34,18 +40,27 @@ class Model:
     chat_template: ChatTemplate
     context_train: int
     context_length: int
+    tool_format: ToolFormat
     default_temperature: float
 
     @property
     def stop_tokens(self) -> frozenset[int]:
         return self.vocab.stop_tokens
 
+    def turn_parser(self) -> ToolCallParser:
+        """A parser for one assistant turn that follows the template's generation prompt."""
+        return self.tool_format.parser(self.tool_format.begins_in_reasoning(self.chat_template.generation_prompt))
+
 
 def model_path(name: str | Path) -> Path:
-    """The file that a model's name stands for: `demo` is the packaged one, anything else a path.
+    """The file that a model's name stands for: `demo` is the packaged one, `hf:OWNER/REPO[:FILE]` one of the Hugging
+    Face Hub, which is downloaded unless it is in the cache; anything else is a path.
 
-    Raises ModelNotFound if the packaged weights aren't there; a path is checked when it is loaded.
+    Raises ModelNotFound if the packaged weights or the Hub's file aren't there (a path is checked when it is loaded),
+    ModelDownloadFailed.
     """
+    if is_reference(name):
+        return model_file(str(name))
     if str(name) != DEMO:
         return Path(name).expanduser()
     if not _DEMO_FILE.is_file():
@@ -56,15 +71,23 @@ def model_path(name: str | Path) -> Path:
     return _DEMO_FILE
 
 
-def load_model(path: str | Path, *, context_length: int | None = None, vocab_only: bool = False) -> Model:
-    """Load a GGUF by path, or the packaged demo model as `demo`. Takes as long as mapping the file.
+def load_model(
+    path: str | Path, *, context_length: int | None = None, vocab_only: bool = False, tool_format: str | None = None
+) -> Model:
+    """Load a GGUF by path, as `hf:OWNER/REPO[:FILE]`, or the packaged demo model as `demo`. Takes as long as mapping
+    the file, if it doesn't have to be downloaded.
 
     context_length: tokens per sequence, also beyond what the model was trained for (the caller warns).
     vocab_only:     leave the weights out: enough for templates and tokens, not for an engine.
+    tool_format:    a name of `formats.FORMATS`; None for what `formats.detect_format` finds.
 
-    Raises ModelNotFound, ModelLoadFailed, ModelWithoutChatTemplate, InvalidTemplate.
+    Raises ModelNotFound, ModelDownloadFailed, ModelLoadFailed, ModelWithoutChatTemplate, InvalidTemplate,
+    UnknownToolFormat.
     """
+    chosen = None if tool_format is None else named_format(tool_format)
     file = model_path(path)
+    check_gguf(file)
+    check_header(file)
     llama = LlamaModel(file, vocab_only=vocab_only)
     # Models with a second template for tools (Hermes, Command-R) can't call any with their first.
     source = llama.metadata("tokenizer.chat_template.tool_use") or llama.metadata("tokenizer.chat_template")
@@ -74,6 +97,7 @@ def load_model(path: str | Path, *, context_length: int | None = None, vocab_onl
             "Use an instruction-tuned GGUF."
         )
     vocab = Vocabulary(llama)
+    chosen = chosen or detect_format(source, vocab)
     # vocab_only loads no hyperparameters, but the metadata is there all the same.
     architecture = llama.metadata("general.architecture") or ""
     context_train = llama.context_train or int(llama.metadata(f"{architecture}.context_length") or 0)
@@ -81,10 +105,11 @@ def load_model(path: str | Path, *, context_length: int | None = None, vocab_onl
         name=llama.metadata("general.name") or file.stem,
         path=file,
         llama=llama,
-        vocab=vocab,
-        chat_template=ChatTemplate(source, vocab),
+        vocab=vocab.showing(chosen.structure),
+        chat_template=ChatTemplate(source, vocab, chosen),
         context_train=context_train,
         context_length=context_length or context_train or 4096,
+        tool_format=chosen,
         default_temperature=_temperature(llama.metadata("general.sampling.temp")),
     )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from .errors import InvalidToken
 from .llama import ATTRIBUTE_CONTROL, ATTRIBUTE_UNKNOWN, ATTRIBUTE_USER_DEFINED, LlamaModel
@@ -12,9 +13,6 @@ from .utf8 import encode_utf8
 # A USER_DEFINED token of this shape carries structure (<tool_call>, [TOOL_CALLS], <|channel|>). Others are just
 # frequent strings that the tokenizer's author wanted whole.
 _MARKUP = re.compile(r"<[^<>\s]+>|\[/?[A-Z_]+\]")
-
-# Control tokens vanish from visible text, except those that a parser of the output needs to see.
-_STRUCTURE = frozenset({"<tool_call>", "</tool_call>", "<think>", "</think>"})
 
 
 class Vocabulary:
@@ -46,8 +44,15 @@ class Vocabulary:
             # One character can't be broken by a marker; no model's structure hangs on one.
             if len(text) > 1 and (hidden or _MARKUP.fullmatch(text)):
                 self.special_tokens[text] = token
-            if hidden and text not in _STRUCTURE:
+            if hidden:
                 self._hidden.add(token)
+
+    def showing(self, texts: Collection[str]) -> Vocabulary:
+        """The same vocabulary, of which `visible_piece` also gives the special tokens of these texts: those that frame
+        tool calls and reasoning (`ToolFormat.structure`), for the parser to see."""
+        shown = copy.copy(self)
+        shown._hidden = self._hidden - {self.special_tokens[text] for text in texts if text in self.special_tokens}
+        return shown
 
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         """Tokens of `text`; BOS and EOS are never added.
@@ -74,7 +79,7 @@ class Vocabulary:
     def visible_piece(self, token: int) -> bytes:
         """Like `piece`, but empty for control and stop tokens, which are no part of what the model says.
 
-        Tokens that frame tool calls and reasoning stay, whatever their type: the parser looks for them.
+        Those that the vocabulary was told to show stay, whatever their type.
         """
         return b"" if token in self._hidden else self.piece(token)
 

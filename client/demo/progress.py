@@ -13,6 +13,7 @@ from ...protocol.messages import (
     OutputItemAdded,
     OutputItemDone,
     OutputTextDelta,
+    ReasoningTextDelta,
     ResponseCompleted,
     ResponseCreated,
     ResponseDone,
@@ -45,6 +46,10 @@ class Progress:
             case OutputTextDelta(delta=delta):
                 if self._line is None:
                     self._begin("text", "")
+                self._add(delta)
+            case ReasoningTextDelta(delta=delta):
+                if self._line is None:
+                    self._begin("thought", "dim")
                 self._add(delta)
             case FunctionCallArgumentsDelta(delta=delta):
                 self._add(delta)

@@ -29,12 +29,11 @@ def bare_seconds(model: Model, prompt: list[int], tokens: int) -> float:
     context = LlamaContext(model.llama, context_length=len(prompt) + tokens + 8, sequences=1, threads=1, batch_size=512)
     try:
         for begin in range(0, len(prompt), 512):
-            indices = context.decode([(0, begin, prompt[begin : begin + 512], True)])
-        last = int(context.logits(indices[0]).argmax())
+            context.decode([(0, begin, prompt[begin : begin + 512], True)])
+        context.decode([(0, len(prompt), [int(context.logits(1).argmax())], True)])
         began = time.perf_counter()
-        for step in range(tokens):
-            (index,) = context.decode([(0, len(prompt) + step, [last], True)])
-            last = int(context.logits(index).argmax())
+        for _ in range(tokens - 1):
+            context.decode_next([int(context.logits(1).argmax())])
         return time.perf_counter() - began
     finally:
         context.close()

@@ -4,7 +4,14 @@ from typing import Any
 
 import pytest
 from caesura.protocol.errors import InvalidValue, MissingParameter
-from caesura.protocol.items import FunctionCall, FunctionCallOutput, InputMessage, parse_input
+from caesura.protocol.items import (
+    FunctionCall,
+    FunctionCallOutput,
+    InputMessage,
+    Reasoning,
+    ReasoningText,
+    parse_input,
+)
 
 
 @pytest.mark.parametrize(
@@ -31,8 +38,20 @@ from caesura.protocol.items import FunctionCall, FunctionCallOutput, InputMessag
             [InputMessage(role="assistant", text="x")],
         ),
         (
+            [
+                {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "Hm."}, {"type": "x"}, 3]},
+                {"type": "reasoning", "content": "all", "summary": 3, "id": [], "encrypted_content": "gA=="},
+                {"role": "user", "content": "hi"},
+            ],
+            [
+                Reasoning(content=[ReasoningText("Hm.")]),
+                Reasoning(content=[]),
+                InputMessage(role="user", text="hi"),
+            ],
+        ),
+        (
             [{"type": "reasoning", "summary": []}, {"role": "user", "content": "hi"}],
-            [InputMessage(role="user", text="hi")],
+            [Reasoning(content=[]), InputMessage(role="user", text="hi")],
         ),
         (
             [

@@ -18,6 +18,7 @@ from caesura.runtime.session import Session
 from caesura.sampler.engine import Engine, Ledger, TokenSequence
 from caesura.sampler.llama_engine import LlamaEngine
 from caesura.sampler.model import Model, load_model
+from caesura.sampler.random_model import SHAPES, write_random_model
 from caesura.sampler.replay import ReplayScript
 
 SECONDS = 20
@@ -103,6 +104,12 @@ def model(demo_model_path: Path) -> Model:
     return load_model(demo_model_path)
 
 
+@pytest.fixture(scope="session")
+def random_model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """It says anything at all."""
+    return load_model(write_random_model(tmp_path_factory.mktemp("models") / "tiny.gguf", SHAPES["tiny"]))
+
+
 @pytest.fixture
 def script(tmp_path: Path) -> Callable[[Sequence[dict[str, Any]]], ReplayScript]:
     """Make a replay script from its turns."""
@@ -124,14 +131,22 @@ def play(model: Model, script: Callable[[Sequence[dict[str, Any]]], ReplayScript
     """``play(scenario, turns)`` runs an async scenario against a session; afterwards every sequence must be free."""
 
     def run(
-        scenario: Scenario, turns: Sequence[dict[str, Any]] | None = None, *, ctx: int = 2048, sequences: int = 2
+        scenario: Scenario,
+        turns: Sequence[dict[str, Any]] | None = None,
+        *,
+        ctx: int = 2048,
+        sequences: int = 2,
+        max_sequences: int = 16,
+        served: Model = model,
+        kind: Callable[..., Engine] = LlamaEngine,
+        **settings: Any,
     ) -> None:
         replay = None if turns is None else script(turns)
 
         async def main() -> None:
-            engine = LlamaEngine(model, context_length=ctx, sequences=sequences)
+            engine = kind(served, context_length=ctx, sequences=sequences, max_sequences=max_sequences, **settings)
             try:
-                peer = Peer(Service(model, engine, frozenset({"test"}), replay))
+                peer = Peer(Service(served, engine, frozenset({"test"}), replay))
                 await scenario(peer)
                 await peer.session.close()
                 await _all_sequences_are_free(engine)

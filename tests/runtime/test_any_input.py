@@ -20,10 +20,32 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=10,
 )
+SCHEMAS = st.fixed_dictionaries(
+    {"type": st.just("object")},
+    optional={
+        "properties": st.dictionaries(st.sampled_from("xy"), JSON | st.just({"type": "integer"}), max_size=2),
+        "required": st.lists(st.sampled_from("xyz"), max_size=2),
+        "additionalProperties": JSON,
+        "not": JSON,
+    },
+)
+CHOICES = st.fixed_dictionaries(
+    {"type": st.sampled_from(["function", "allowed_tools", "caesura:calculate", "x"])},
+    optional={"name": st.sampled_from(["a", "z"]), "mode": st.sampled_from(["auto", "required"]), "tools": JSON},
+)
+FORMATS = st.fixed_dictionaries(
+    {"type": st.sampled_from(["text", "json_object", "json_schema", "x"])},
+    optional={"name": st.just("n"), "schema": SCHEMAS | JSON, "strict": st.booleans()},
+)
 TOOLS = st.lists(
     st.fixed_dictionaries(
         {"type": st.sampled_from(["function", "caesura:calculate", "web_search"])},
-        optional={"name": st.sampled_from(["a", "b", ""]), "parameters": JSON, "description": st.text(max_size=5)},
+        optional={
+            "name": st.sampled_from(["a", "b", ""]),
+            "parameters": SCHEMAS | JSON,
+            "description": st.text(max_size=5),
+            "strict": st.booleans(),
+        },
     ),
     max_size=3,
 )
@@ -50,6 +72,14 @@ CREATES = st.fixed_dictionaries(
         "top_k": st.integers(),
         "seed": st.integers(),
         "max_output_tokens": st.integers(-1, 4),
+        "max_tool_calls": st.integers(-1, 2),
+        "stop": st.text(max_size=3) | st.lists(st.text(max_size=3), max_size=3),
+        "top_logprobs": st.integers(-1, 21),
+        "presence_penalty": st.floats() | st.integers(-2, 2),
+        "tool_choice": st.sampled_from(["auto", "none", "required"]) | CHOICES | JSON,
+        "parallel_tool_calls": st.booleans(),
+        "text": st.fixed_dictionaries({"format": FORMATS | JSON}) | JSON,
+        "include": st.lists(st.sampled_from(["message.output_text.logprobs", "x"]) | JSON, max_size=2),
         "stream_id": st.sampled_from(["a", "b", ""]),
     },
 )
@@ -60,7 +90,7 @@ FRAMES = st.binary(max_size=8) | st.text(max_size=20) | (CREATES | APPENDS | JSO
 def test_any_frames(model: Model, script: Callable[[Sequence[dict[str, Any]]], ReplayScript]) -> None:
     replay = script([{"calls": [{"name": "a", "arguments": {}}]}, {"text": "ok"}])
     with asyncio.Runner() as runner:
-        engine = LlamaEngine(model, context_length=512, sequences=2)
+        engine = LlamaEngine(model, context_length=512, sequences=2, max_sequences=2)
         service = Service(model, engine, frozenset({"test"}), replay)
 
         @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))

@@ -36,7 +36,6 @@ def tool(**changes: Any) -> dict[str, Any]:
         ({"top_k": -5}, "invalid_value", "top_k", 400),
         ({"seed": -1}, "invalid_value", "seed", 400),
         ({"max_output_tokens": 0}, "invalid_value", "max_output_tokens", 400),
-        ({"tool_choice": "required"}, "invalid_value", "tool_choice", 400),
         ({"tools": ["x"]}, "invalid_tool_schema", "tools[0]", 400),
         ({"tools": [{}]}, "invalid_tool_schema", "tools[0]", 400),
         ({"tools": [{"type": "function"}]}, "invalid_tool_schema", "tools[0].name", 400),
@@ -117,7 +116,7 @@ def test_outputs_that_fit_one_by_one_but_not_together(play: Any) -> None:
     play(scenario, [*turns, {"text": "ok"}], ctx=900)
 
 
-def test_more_responses_than_sequences(play: Any) -> None:
+def test_more_responses_than_can_be_open(play: Any) -> None:
     async def scenario(peer: Any) -> None:
         for lane in ("one", "two"):
             await peer.until_paused_or_ended(await peer.create(tools=[TOOL], stream_id=lane))
@@ -128,7 +127,7 @@ def test_more_responses_than_sequences(play: Any) -> None:
         assert peer.error.stream_id == "three"
         assert third.has_ended
 
-    play(scenario, PAUSING, sequences=2)
+    play(scenario, PAUSING, max_sequences=2)
 
 
 def test_tools_of_an_unknown_type_are_passed_over(play: Any) -> None:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 from caesura.protocol.errors import InvalidValue, UnknownCallId
-from caesura.protocol.items import FunctionCall, FunctionCallOutput, HostedCall, InputItem, InputMessage
+from caesura.protocol.items import (
+    FunctionCall,
+    FunctionCallOutput,
+    HostedCall,
+    InputItem,
+    InputMessage,
+    Reasoning,
+    ReasoningText,
+)
 from caesura.runtime.conversation import INTERRUPTED, chat_messages, num_assistant_turns
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,6 +69,30 @@ def test_a_hosted_and_a_local_call_of_one_turn_stay_one_turn() -> None:
     assert [message["role"] for message in messages] == ["user", "assistant", "tool", "tool"]
 
 
+def thought(text: str) -> Reasoning:
+    return Reasoning(content=[ReasoningText(text)])
+
+
+def test_reasoning_belongs_to_what_comes_next_of_the_assistant() -> None:
+    items = [
+        user("go"),
+        thought("1"),
+        InputMessage(role="assistant", text="let me see"),
+        thought("2"),
+        function_call("a"),
+        FunctionCallOutput(call_id="a", output="A"),
+        thought("3"),
+        function_call("b"),
+        thought("lost"),
+        user("stop"),
+        InputMessage(role="assistant", text="ok"),
+    ]
+    messages = chat_messages(None, items)
+    turns = [message for message in messages if message["role"] == "assistant"]
+    assert [turn["reasoning"] for turn in turns] == ["12", "3", ""]
+    assert [len(turn["tool_calls"]) for turn in turns] == [1, 1, 0]
+
+
 def test_an_interrupted_call_does_not_spoil_the_history() -> None:
     messages = chat_messages(None, [user("go"), function_call("a"), user("stop")])
     assert [message["role"] for message in messages] == ["user", "assistant", "tool", "user"]
@@ -77,6 +109,7 @@ ITEMS = st.lists(
     st.one_of(
         st.builds(InputMessage, role=st.sampled_from(InputMessage.ROLES), text=st.text(max_size=5)),
         st.sampled_from("abc").map(function_call),
+        st.sampled_from(["", "hm"]).map(thought),
         st.sampled_from("abc").map(lambda call_id: FunctionCallOutput(call_id=call_id, output="x")),
     ),
     max_size=12,

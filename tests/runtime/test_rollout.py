@@ -287,7 +287,7 @@ def test_giving_a_response_up_frees_its_sequence(play: Any) -> None:
             await peer.until_paused_or_ended(response)
         assert peer.num_pauses == 4
 
-    play(scenario, [{"calls": [call(path="a")]}], sequences=1)
+    play(scenario, [{"calls": [call(path="a")]}], sequences=1, max_sequences=1)
 
 
 def test_a_peer_that_leaves_while_sampling_frees_its_sequences(play: Any) -> None:

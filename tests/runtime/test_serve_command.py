@@ -44,9 +44,12 @@ def refusal(*arguments: str | Path) -> str:
     return line
 
 
+@pytest.mark.parametrize("engine", ["thread", "process"])
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_it_answers_and_stops_cleanly(demo_model_path: Path, signum: signal.Signals) -> None:
-    with server("--model", demo_model_path) as (process, url):
+def test_it_answers_and_stops_cleanly(demo_model_path: Path, signum: signal.Signals, engine: str) -> None:
+    with server("--model", demo_model_path, "--engine", engine) as (process, url):
+        assert process.stdout is not None
+        assert "in a KV cache of " in process.stdout.readline()
         with urllib.request.urlopen(f"{url}/health", timeout=SECONDS) as answer:
             assert answer.status == 200
             assert json.load(answer)["status"] == "ok"
@@ -94,6 +97,23 @@ def test_a_missing_model_file(tmp_path: Path) -> None:
     assert "missing.gguf" in refusal("--model", tmp_path / "missing.gguf")
 
 
+def test_an_unknown_tool_format(demo_model_path: Path) -> None:
+    line = refusal("--model", demo_model_path, "--tool-format", "morse")
+    assert "morse" in line
+    assert "hermes" in line
+
+
+def test_a_tool_format_that_is_not_the_models_own(demo_model_path: Path) -> None:
+    with server("--model", demo_model_path, "--tool-format", "llama3") as (process, _):
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=SECONDS)
+    assert process.returncode == 0
+
+
+def test_a_repository_that_has_no_name() -> None:
+    assert "hf:OWNER/REPO" in refusal("--model", "hf:nothing")
+
+
 def test_a_file_that_is_no_gguf(tmp_path: Path) -> None:
     file = tmp_path / "text.gguf"
     file.write_text("not a model, but long enough to hold a header")
@@ -125,4 +145,4 @@ def test_a_context_that_no_machine_has(demo_model_path: Path) -> None:
     assert done.returncode == 2
     warning, reason = done.stderr.splitlines()
     assert "warning" in warning
-    assert "context" in reason
+    assert "KV cache" in reason

@@ -10,6 +10,7 @@ import pytest
 from caesura.sampler.chat_template import ChatTemplate
 from caesura.sampler.llama_engine import LlamaEngine
 from caesura.sampler.model import Model, load_model
+from families import FAMILIES, load_family
 from hypothesis import settings
 
 QWEN_TEMPLATE = Path(__file__).parent / "qwen_like.jinja"
@@ -30,6 +31,12 @@ def template(request: pytest.FixtureRequest, model: Model) -> ChatTemplate:
     if request.param == "packaged":
         return model.chat_template
     return ChatTemplate(QWEN_TEMPLATE.read_text(), model.vocab)
+
+
+@pytest.fixture(scope="session", params=list(FAMILIES))
+def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """A model of each family, without its weights; its name is the family's."""
+    return load_family(request.param, tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")

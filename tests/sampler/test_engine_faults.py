@@ -9,7 +9,7 @@ import caesura.sampler.llama_engine as llama_engine
 import numpy as np
 import pytest
 from caesura.sampler.engine import FinishReason, SamplingParams, TokenSequence
-from caesura.sampler.errors import DecodeFailed, EngineError, EngineStopped, InvalidLogits, SequenceClosed
+from caesura.sampler.errors import DecodeFailed, EngineError, EngineStopped, InvalidLogits
 from caesura.sampler.llama_context import LlamaContext, Logits, Row
 from caesura.sampler.llama_engine import LlamaEngine
 from caesura.sampler.model import Model
@@ -23,21 +23,28 @@ SECONDS = 20
 class Faulty(LlamaContext):
     fault: Callable[[], None] | None = None
     bad_logits: float | None = None
-    poisoned: frozenset[int] = frozenset()
+    poisoned: tuple[int, ...] = ()
 
-    def decode(self, rows: Sequence[Row]) -> list[int]:
-        if self.fault is not None and any(POISON in tokens for _, _, tokens, _ in rows):
+    def decode(self, rows: Sequence[Row]) -> None:
+        self.check([list(tokens) for _, _, tokens, _ in rows])
+        super().decode(rows)
+        wanted = [tokens for _, _, tokens, outputs in rows if outputs]
+        self.poisoned = tuple(index for index, tokens in enumerate(wanted) if POISON in tokens)
+
+    def decode_next(self, tokens: Sequence[int]) -> None:
+        self.check([list(tokens)])
+        super().decode_next(tokens)
+        self.poisoned = tuple(index for index, token in enumerate(tokens) if token == POISON)
+
+    def check(self, rows: list[list[int]]) -> None:
+        if self.fault is not None and any(POISON in tokens for tokens in rows):
             self.fault()
-        indices = super().decode(rows)
-        self.poisoned = frozenset(
-            index for index, (_, _, tokens, _) in zip(indices, rows, strict=True) if POISON in tokens
-        )
-        return indices
 
-    def logits(self, index: int) -> Logits:
-        logits = super().logits(index)
-        if self.bad_logits is not None and index in self.poisoned:
-            return np.full_like(logits, self.bad_logits)
+    def logits(self, outputs: int) -> Logits:
+        logits = super().logits(outputs)
+        if self.bad_logits is not None and self.poisoned:
+            logits = logits.copy()
+            logits[list(self.poisoned)] = self.bad_logits
         return logits
 
 
@@ -81,18 +88,38 @@ def test_a_failed_decode_costs_only_the_sequences_in_it(engine: LlamaEngine, mon
         monkeypatch.setattr(Faulty, "fault", staticmethod(fail))
         error = await outcome(sick)
         assert isinstance(error, DecodeFailed)
-        with pytest.raises(SequenceClosed, match="made to fail"):
-            sick.extend([1])
-        with pytest.raises(SequenceClosed):
-            sick.sample(GREEDY)
-        await sick.close()
-        await sick.close()
         assert await outcome(healthy) == 30
-        # Its slot can be used again, from the start.
+        # Nothing of what failed is trusted: the sequence goes on from its ledger.
+        monkeypatch.setattr(Faulty, "fault", None)
+        assert await outcome(sick) == 30
+        assert len(sick.ledger) == 32
+        await sick.close()
         fresh = await engine.open([1, 2])
         assert await outcome(fresh) == 30
         assert fresh.ledger.tokens == healthy.ledger.tokens[:32]
         assert fresh.ledger.recomputed == 0
+
+    run(engine, test)
+
+
+def test_a_failed_resume_is_rebuilt(engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise DecodeFailed("made to fail")
+
+    async def test() -> None:
+        undisturbed, sick = await engine.open([1, 2]), await engine.open([1, 2])
+        for sequence in (undisturbed, sick):
+            assert await outcome(sequence) == 30
+            sequence.extend([POISON, 3])
+        assert await outcome(undisturbed) == 30
+        monkeypatch.setattr(Faulty, "fault", staticmethod(fail))
+        assert isinstance(await outcome(sick), DecodeFailed)
+        monkeypatch.setattr(Faulty, "fault", None)
+        assert await outcome(sick) == 30
+        assert sick.ledger.tokens == undisturbed.ledger.tokens
+        assert sick.ledger.rebuilds == [31]
+        assert sick.ledger.recomputed == 31
+        assert (undisturbed.ledger.rebuilds, undisturbed.ledger.recomputed) == ([], 0)
 
     run(engine, test)
 
@@ -169,7 +196,7 @@ def test_an_event_loop_that_went_away(engine: LlamaEngine) -> None:
     async def test() -> None:
         with pytest.raises(RuntimeError, match="one event loop"):
             await engine.open([1])
-        engine._release(sequence._slot)  # type: ignore[attr-defined]
+        engine._release(sequence.key)  # type: ignore[attr-defined]
         fresh = await engine.open([1, 2])
         assert await outcome(fresh) == 30
         assert fresh.finish_reason is FinishReason.LENGTH

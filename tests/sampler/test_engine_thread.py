@@ -5,43 +5,52 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
+import caesura.sampler.engine_thread as engine_thread
 import numpy as np
 import pytest
 from caesura.sampler.engine import FinishReason, SamplingParams
-from caesura.sampler.engine_thread import EngineThread, Progress, Release, Run, Shutdown, Start, Stop
+from caesura.sampler.engine_run import Close, Command, Progress, Run, Shutdown, Start, Stop
+from caesura.sampler.engine_thread import EngineThread
 from caesura.sampler.errors import EngineStopped
-from caesura.sampler.llama_context import Logits, Row, SamplerChain
-from caesura.sampler.llama_engine import _seed
+from caesura.sampler.eviction import LeastRecentlyUsed
+from caesura.sampler.ledger import Ledger
+from caesura.sampler.llama_context import Logits, Row
+from caesura.sampler.residency import Residency
 from caesura.sampler.scheduler import Scheduler
+from plain_storage import PlainState, PlainStorage
 
 SECONDS = 20
 GREEDY = SamplingParams(temperature=0, max_tokens=3)
 
 
-class ListContext:
+class ListContext(PlainStorage):
     """Greedy sampling counts up: the next token is one more than the last."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.rows: list[tuple[int, int, list[int], bool]] = []
-        self.cleared: list[int] = []
         self.closed = False
-        self._last: list[int] = []
+        self._last: list[Row] = []
 
-    def decode(self, rows: Sequence[Row]) -> list[int]:
+    def decode(self, rows: Sequence[Row]) -> None:
         self.rows += [(slot, position, list(tokens), wanted) for slot, position, tokens, wanted in rows]
-        self._last = [tokens[-1] for _, _, tokens, _ in rows]
-        return list(range(len(rows)))
+        for slot, position, tokens, _ in rows:
+            known = self.slots.get(slot, PlainState(slot, 0))
+            assert known.tokens == position, "a gap or an overlap in what was computed"
+            self.slots[slot] = PlainState(known.owner, position + len(tokens))
+        self._last = list(rows)
 
-    def logits(self, index: int) -> Logits:
-        logits = np.zeros(100, np.float32)
-        logits[(self._last[index] + 1) % 100] = 9.0
+    def decode_next(self, tokens: Sequence[int]) -> None:
+        assert all(wanted and len(row) == 1 for _, _, row, wanted in self._last)
+        pairs = zip(self._last, tokens, strict=True)
+        self.decode([(slot, position + 1, [token], True) for (slot, position, _, _), token in pairs])
+
+    def logits(self, outputs: int) -> Logits:
+        wanted = [tokens[-1] for _, _, tokens, wanted in self._last if wanted]
+        assert len(wanted) == outputs
+        logits = np.zeros((outputs, 100), np.float32)
+        logits[np.arange(outputs), [(token + 1) % 100 for token in wanted]] = 9.0
         return logits
-
-    def sample(self, chain: SamplerChain, index: int) -> int:
-        raise NotImplementedError
-
-    def clear(self, slot: int) -> None:
-        self.cleared.append(slot)
 
     def close(self) -> None:
         self.closed = True
@@ -53,6 +62,7 @@ class Listener:
     def __init__(self) -> None:
         self.tokens: list[int] = []
         self.decoded = self.recomputed = 0
+        self.rebuilt_at: int | None = None
         self.last: Progress | None = None
         self.ended = asyncio.Event()
 
@@ -61,6 +71,7 @@ class Listener:
         self.tokens += [sampled.token for sampled in progress.tokens]
         self.decoded += progress.decoded
         self.recomputed += progress.recomputed
+        self.rebuilt_at = self.rebuilt_at or progress.rebuilt_at
         self.last = progress
         if progress.ended:
             self.ended.set()
@@ -71,17 +82,27 @@ def context() -> ListContext:
     return ListContext()
 
 
+def make_thread(context: ListContext, *, slots: int = 4) -> EngineThread:
+    def make(send: Callable[[Command], None]) -> tuple[ListContext, Residency]:
+        return context, Residency(slots, 10**6, 0, LeastRecentlyUsed(), context)
+
+    return EngineThread(make, Scheduler(batch_size=16, prefill_chunk=4, idle_prefill_chunk=8))
+
+
 @pytest.fixture
 def thread(context: ListContext) -> Iterator[EngineThread]:
-    thread = EngineThread(lambda: context, Scheduler(batch_size=16, prefill_chunk=4, idle_prefill_chunk=8))
+    thread = make_thread(context)
     yield thread
     thread.send(Shutdown())
     thread.join()
     assert context.closed
 
 
-def make_run(listener: Listener, pending: list[int], *, slot: int = 0, position: int = 0, room: int = 50) -> Run:
-    return Run(slot, 0, position, pending, GREEDY, 0, room, None, listener)
+def make_run(
+    listener: Listener, tokens: list[int], *, key: int = 0, room: int = 50, params: SamplingParams = GREEDY
+) -> Run:
+    """A run of a sequence that holds these tokens. What of them was computed before isn't fed again."""
+    return Run(key, key, Ledger(tokens).row, len(tokens), params, None, room, None, listener)
 
 
 def run(thread: EngineThread, test: Callable[[], Awaitable[None]]) -> None:
@@ -113,20 +134,61 @@ def test_what_is_fed(thread: EngineThread, context: ListContext) -> None:
     run(thread, test)
 
 
-def test_positions_fed_again_are_counted(thread: EngineThread, context: ListContext) -> None:
+def test_a_resumed_sequence_goes_on_where_it_was(thread: EngineThread, context: ListContext) -> None:
     async def test() -> None:
         first, second, third = Listener(), Listener(), Listener()
         thread.send(Start(make_run(first, [1, 2, 3, 4])))
         await first.ended.wait()
-        assert (first.decoded, first.recomputed) == (6, 0)
-        thread.send(Start(make_run(second, [3, 4, 5, 6, 7, 8], position=2)))
+        assert (first.tokens, first.decoded, first.recomputed) == ([5, 6, 7], 6, 0)
+        thread.send(Start(make_run(second, [1, 2, 3, 4, 5, 6, 7, 20])))
         await second.ended.wait()
-        assert (second.decoded, second.recomputed) == (8, 4)
-        thread.send(Release(0))
+        assert context.rows[3] == (0, 6, [7, 20], True)
+        assert (second.tokens, second.decoded, second.recomputed) == ([21, 22, 23], 4, 0)
+        thread.send(Close(0))
         thread.send(Start(make_run(third, [1])))
         await third.ended.wait()
-        assert third.recomputed == 0, "a slot that was released starts afresh"
-        assert context.cleared == [0]
+        assert third.recomputed == 0, "another sequence starts afresh"
+
+    run(thread, test)
+
+
+def test_more_sequences_than_slots(context: ListContext) -> None:
+    thread = make_thread(context, slots=2)
+
+    async def test() -> None:
+        rows = [[10 * key] for key in range(5)]
+        for _ in range(3):
+            listeners = [Listener() for _ in rows]
+            for key, listener in enumerate(listeners):
+                thread.send(Start(make_run(listener, rows[key], key=key)))
+            for row, listener in zip(rows, listeners, strict=True):
+                await listener.ended.wait()
+                assert listener.tokens == [row[-1] + 1, row[-1] + 2, row[-1] + 3]
+                assert listener.recomputed == 0
+                row += [*listener.tokens, 50]
+        thread.send(Shutdown())
+        await asyncio.to_thread(thread.join)
+
+    run(thread, test)
+
+
+def test_what_was_lost_is_computed_again(context: ListContext) -> None:
+    thread = make_thread(context, slots=1)
+
+    async def test() -> None:
+        first, second = Listener(), Listener()
+        thread.send(Start(make_run(first, [1, 2, 3, 4])))
+        await first.ended.wait()
+        thread.send(Start(make_run(second, [5], key=1)))
+        await second.ended.wait()
+        context.unusable.add(PlainState(0, 6))
+        again = Listener()
+        thread.send(Start(make_run(again, [1, 2, 3, 4, 5, 6, 7, 20])))
+        await again.ended.wait()
+        assert again.tokens == [21, 22, 23]
+        assert (again.decoded, again.recomputed, again.rebuilt_at) == (10, 6, 6)
+        thread.send(Shutdown())
+        await asyncio.to_thread(thread.join)
 
     run(thread, test)
 
@@ -137,10 +199,55 @@ def test_a_late_stop_doesnt_hit_the_next_run(thread: EngineThread) -> None:
         stale = make_run(first, [1])
         thread.send(Start(stale))
         await first.ended.wait()
-        thread.send(Start(make_run(second, [4], position=4)))
+        thread.send(Start(make_run(second, [1, 2, 3, 4])))
         thread.send(Stop(stale))
         await second.ended.wait()
         assert second.tokens == [5, 6, 7]
+
+    run(thread, test)
+
+
+def test_a_run_that_waits_for_a_slot_can_be_stopped(context: ListContext) -> None:
+    thread = make_thread(context, slots=1)
+
+    async def test() -> None:
+        endless, waiting, last = Listener(), Listener(), Listener()
+        long = make_run(endless, [1], room=10**6, params=SamplingParams(temperature=0))
+        thread.send(Start(long))
+        stopped = make_run(waiting, [1], key=1)
+        thread.send(Start(stopped))
+        thread.send(Start(make_run(last, [1], key=2)))
+        thread.send(Stop(stopped))
+        await waiting.ended.wait()
+        assert waiting.tokens == []
+        thread.send(Stop(long))
+        await last.ended.wait()
+        assert last.tokens == [2, 3, 4]
+        thread.send(Shutdown())
+        await asyncio.to_thread(thread.join)
+
+    run(thread, test)
+
+
+def test_the_first_token_doesnt_wait_for_company(thread: EngineThread, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_thread, "WAKE_INTERVAL_NS", 10**18)
+
+    async def test() -> None:
+        first = asyncio.Event()
+        listener = Listener()
+
+        def hear(progress: Progress) -> None:
+            listener(progress)
+            first.set()
+
+        endless = make_run(listener, [1], room=10**6, params=SamplingParams(temperature=0))
+        endless.on_progress = hear
+        thread.send(Start(endless))
+        await first.wait()
+        assert listener.tokens == [2]
+        thread.send(Stop(endless))
+        await listener.ended.wait()
+        assert len(listener.tokens) == listener.decoded, "what was held back comes with the end"
 
     run(thread, test)
 
@@ -158,30 +265,26 @@ def test_a_full_sequence_ends_before_its_limit(thread: EngineThread) -> None:
 
 
 def test_after_a_failure_nobody_waits_in_vain(context: ListContext) -> None:
-    def fail(slot: int) -> None:
+    def fail(outputs: int) -> Logits:
         raise ZeroDivisionError("a bug")
 
-    context.clear = fail  # type: ignore[method-assign]
-    thread = EngineThread(lambda: context, Scheduler(batch_size=16))
+    context.logits = fail  # type: ignore[method-assign]
+    thread = make_thread(context, slots=1)
 
     async def test() -> None:
-        thread.send(Release(0))
         listeners = [Listener() for _ in range(3)]
-        for slot, listener in enumerate(listeners):
-            thread.send(Start(make_run(listener, [1], slot=slot)))
+        for key, listener in enumerate(listeners):
+            thread.send(Start(make_run(listener, [1], key=key)))
+        for listener in listeners:
             await listener.ended.wait()
             assert listener.last is not None
             assert isinstance(listener.last.error, EngineStopped)
         assert thread.failure is not None
+        late = Listener()
+        thread.send(Start(make_run(late, [1], key=9)))
+        await late.ended.wait()
         thread.send(Shutdown())
         await asyncio.to_thread(thread.join)
 
     run(thread, test)
     assert context.closed
-
-
-def test_seeds_differ_from_turn_to_turn() -> None:
-    assert _seed(5, 10) == _seed(5, 10)
-    assert len({_seed(seed, position) for seed in range(20) for position in range(20)}) == 400
-    assert all(0 <= _seed(seed, 3) < 2**64 for seed in (0, 2**63 - 1))
-    assert _seed(None, 3) != _seed(None, 3)

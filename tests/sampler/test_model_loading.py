@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,53 @@ def test_a_broken_gguf(tmp_path: Path, demo_model_path: Path) -> None:
         load_model(file)
     file.write_bytes(b"GGUF" + b"\xff" * 1000)
     with pytest.raises(ModelLoadFailed):
+        load_model(file)
+
+
+def test_a_truncated_gguf(tmp_path: Path, demo_model_path: Path) -> None:
+    data = demo_model_path.read_bytes()
+    for size in (24, 1000, 20_000, len(data) // 2, len(data) - 1):
+        file = tmp_path / f"{size}.gguf"
+        file.write_bytes(data[:size])
+        with pytest.raises(ModelLoadFailed):
+            load_model(file)
+
+
+@pytest.mark.parametrize("at", [8, 16, 24])
+@pytest.mark.parametrize("value", [2**30, 2**33, 2**60, 2**64 - 1])
+def test_an_absurd_count(tmp_path: Path, demo_model_path: Path, at: int, value: int) -> None:
+    """Of tensors, of metadata, of characters in the first key."""
+    data = bytearray(demo_model_path.read_bytes())
+    data[at : at + 8] = struct.pack("<Q", value)
+    file = tmp_path / "model.gguf"
+    file.write_bytes(data)
+    with pytest.raises(ModelLoadFailed):
+        load_model(file)
+
+
+@pytest.mark.parametrize("layers", [0, 513, 2**20, 2**32 - 1])
+def test_layers_out_of_range(tmp_path: Path, demo_model_path: Path, layers: int) -> None:
+    """llama.cpp would abort the process on these."""
+    data = bytearray(demo_model_path.read_bytes())
+    key = b"qwen2.block_count"
+    at = data.index(key) + len(key) + 4
+    data[at : at + 4] = struct.pack("<I", layers)
+    file = tmp_path / "model.gguf"
+    file.write_bytes(data)
+    with pytest.raises(ModelLoadFailed, match=f"{layers} layers"):
+        load_model(file)
+
+
+@pytest.mark.parametrize("replacement", [b"<|im_start|>", b"a\0xxxxxxxx"])
+def test_a_token_twice(tmp_path: Path, demo_model_path: Path, replacement: bytes) -> None:
+    """So would it on these: to it, a text ends at a NUL."""
+    data = demo_model_path.read_bytes()
+    token = b"<|im_end|>" if len(replacement) == 10 else b"</tool_call>"
+    stored = struct.pack("<Q", len(token)) + token
+    assert data.count(stored) == 1
+    file = tmp_path / "model.gguf"
+    file.write_bytes(data.replace(stored, struct.pack("<Q", len(token)) + replacement))
+    with pytest.raises(ModelLoadFailed, match="twice"):
         load_model(file)
 
 

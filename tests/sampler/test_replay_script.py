@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from caesura.sampler.chat_template import ChatTemplate, ToolCall
 from caesura.sampler.errors import InvalidReplay, ReplayExhausted
+from caesura.sampler.formats.hermes import HermesParser
 from caesura.sampler.model import Model
 from caesura.sampler.replay import ReplayScript
-from caesura.sampler.tool_calls import CallFinished, HermesParser, TextDelta
+from caesura.sampler.tool_call_deltas import CallFinished, TextDelta
 
 TURNS = {
     "turns": [

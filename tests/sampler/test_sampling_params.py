@@ -37,10 +37,30 @@ BAD: list[tuple[str, Any]] = [
     ("stop_tokens", frozenset({-1})),
     ("stop_tokens", frozenset({"a"})),
     ("logprobs", 1),
+    ("presence_penalty", 2.1),
+    ("presence_penalty", math.nan),
+    ("presence_penalty", True),
+    ("frequency_penalty", -2.1),
+    ("frequency_penalty", -math.inf),
+    ("frequency_penalty", None),
+    ("top_logprobs", 21),
+    ("top_logprobs", -1),
+    ("top_logprobs", True),
+    ("stop", "stop"),
+    ("stop", ["stop"]),
+    ("stop", None),
+    ("stop", ("a", "")),
+    ("stop", ("a", 1)),
+    ("stop", ("\ud800",)),
+    ("stop", ("a",) * 17),
+    ("stop", ("é" * 1025, "é" * 1024)),
+    ("grammar", ""),
+    ("grammar", b"start: /a/"),
+    ("grammar", False),
 ]
 
 
-@pytest.mark.parametrize(("field", "value"), BAD, ids=[f"{field}={value!r}" for field, value in BAD])
+@pytest.mark.parametrize(("field", "value"), BAD, ids=[f"{field}={value!r:.40}" for field, value in BAD])
 def test_a_bad_value_names_its_field(field: str, value: Any) -> None:
     with pytest.raises(InvalidSamplingParams) as caught:
         SamplingParams(**{field: value})
@@ -60,6 +80,37 @@ def test_what_is_accepted_is_finite_and_in_range(temperature: float, top_p: floa
         assert 0 <= params.top_p <= 1
         assert 0 <= params.min_p <= 1
         assert 0 <= params.top_k < 2**31
+
+
+def test_a_huge_stop_list_is_refused_with_a_short_message() -> None:
+    for stop in (("x" * 2**20,), tuple("x" * 2**16 for _ in range(16)), tuple(str(number) for number in range(2**18))):
+        with pytest.raises(InvalidSamplingParams) as caught:
+            SamplingParams(stop=stop)
+        assert caught.value.param == "stop"
+        assert len(str(caught.value)) < 100
+
+
+def test_the_largest_stop_list() -> None:
+    assert SamplingParams(stop=("é" * 128,) * 16).stop
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"temperature": 0.5},
+        {"logprobs": True},
+        {"top_logprobs": 1},
+        {"stop": ("a",)},
+        {"grammar": "start: /a/"},
+        {"presence_penalty": 0.1},
+        {"frequency_penalty": -0.1},
+    ],
+    ids=str,
+)
+def test_whatever_needs_more_than_the_argmax_says_so(changed: dict[str, Any]) -> None:
+    plain: dict[str, Any] = {"temperature": 0}
+    assert SamplingParams(**plain, stop_tokens=frozenset({1}), max_tokens=3, top_p=0.5).is_argmax
+    assert not SamplingParams(**(plain | changed)).is_argmax
 
 
 def test_greedy_is_temperature_zero_or_one_candidate() -> None:

@@ -1,0 +1,247 @@
+"""One sequence of the local engine, and the stream of what it samples: the event loop's side of both."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from .engine import FinishReason, SampledToken
+from .engine_run import Expect, Progress, Run, Start, Stop
+from .engine_thread import EngineThread
+from .errors import ContextLengthExceeded, SamplerError, SequenceBusy, SequenceClosed
+from .ledger import Ledger
+from .sampling_params import SamplingParams
+from .token_choice import TokenChooser, make_chooser
+
+if TYPE_CHECKING:
+    from .llama_engine import LlamaEngine
+
+
+class LlamaSequence:
+    """See `engine.TokenSequence`. `key` names it inside of its engine."""
+
+    __slots__ = (
+        "__weakref__",
+        "_arrival",
+        "_closed",
+        "_engine",
+        "_origin",
+        "_run",
+        "_seed",
+        "finish_reason",
+        "inference_ns",
+        "key",
+        "ledger",
+    )
+
+    def __init__(self, engine: LlamaEngine, key: int, ledger: Ledger, origin: tuple[int, int] | None) -> None:
+        self.key = key
+        self.ledger = ledger
+        self.inference_ns = 0
+        self.finish_reason: FinishReason | None = None
+        self._engine = engine
+        self._arrival = key  # keys are given in order
+        self._origin = origin  # the sequence that this is a fork of, and its length then
+        self._seed = secrets.randbits(63)
+        self._run: _LoopRun | None = None
+        self._closed = False
+
+    def room(self) -> int:
+        return self._engine.context_length - len(self.ledger)
+
+    def extend(self, tokens: Sequence[int]) -> None:
+        self._check_idle()
+        tokens = list(tokens)
+        self._engine._vocab.check(tokens)
+        if len(tokens) > self.room():
+            raise ContextLengthExceeded(len(tokens), self.room(), self._engine.context_length)
+        self.ledger.append(tokens)
+
+    def sample(
+        self, params: SamplingParams, *, forced: Sequence[int] | None = None, continued: int = 0
+    ) -> LlamaSampleStream:
+        self._check_idle()
+        self._engine._check_alive()
+        vocab = self._engine._vocab
+        vocab.check(params.stop_tokens)
+        if forced is not None:
+            forced = list(forced)
+            vocab.check(forced)
+        if not 0 <= continued <= len(self.ledger):
+            raise ValueError(f"continued must be between 0 and {len(self.ledger)}, not {continued}")
+        self.finish_reason = None
+        run = _LoopRun(self._on_progress)
+        if self.room() == 0 or forced == []:
+            # Nothing to compute: there is no place for a token, or no token to take.
+            run.on_progress(
+                Progress(ended=True, finish_reason=FinishReason.LENGTH if self.room() else FinishReason.CONTEXT)
+            )
+            return LlamaSampleStream(run)
+        resumed = self.ledger.decoded > 0
+        run.start(
+            self._engine._thread,
+            Run(
+                key=self.key,
+                arrival=self._arrival,
+                row=self.ledger.row,
+                length=len(self.ledger),
+                params=params,
+                chooser=self._chooser(params, continued),
+                room=self.room(),
+                forced=forced,
+                on_progress=run.on_progress,
+                resumed=resumed,
+                sources=() if resumed else self._sources(),
+            ),
+        )
+        self._engine._note_prefix(self)
+        self._run = run
+        return LlamaSampleStream(run)
+
+    def expect(self, tools: Sequence[str]) -> None:
+        if not self._closed:
+            self._engine._thread.send(Expect(self.key, tuple(tools)))
+
+    def fork(self, length: int | None = None) -> LlamaSequence:
+        self._check_idle()
+        if length is None:
+            length = len(self.ledger)
+        if not 1 <= length <= len(self.ledger):
+            raise ValueError(f"a fork has between 1 and {len(self.ledger)} tokens, not {length}")
+        return self._engine._sequence(self.ledger.fork(length), (self.key, length))
+
+    async def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            if self._run is not None:
+                self._run.stop()
+            self._engine._note_prefix(self)
+            self._engine._release(self.key)
+        if self._run is not None:
+            await self._run.ended()
+
+    def _check_idle(self) -> None:
+        if self._closed:
+            raise SequenceClosed("the sequence can't be used: it was closed")
+        if self._run is not None:
+            raise SequenceBusy("the sequence is being sampled: wait for the stream's end, or `aclose` it")
+
+    def _chooser(self, params: SamplingParams, continued: int) -> TokenChooser | None:
+        if params.is_argmax:
+            return None
+        ledger = self.ledger
+        return make_chooser(
+            params,
+            seed=self._seed if params.seed is None else params.seed,
+            vocab=self._engine._vocab,
+            sampled=ledger.sampled_tokens() if params.penalised else (),
+            text=ledger.row[len(ledger) - continued :].tolist(),
+            matcher=None if params.grammar is None else self._engine._grammars.matcher(params.grammar),
+        )
+
+    def _sources(self) -> list[tuple[int, int]]:
+        found = self._engine._sources(self)
+        if self._origin is not None:
+            key, length = self._origin
+            found.insert(0, (key, min(length, len(self.ledger) - 1)))
+        return [(key, common) for key, common in found if key != self.key and common > 0]
+
+    def _on_progress(self, progress: Progress) -> None:
+        ledger = self.ledger
+        tokens = progress.tokens
+        if tokens and tokens[0].logprob is None:  # all of a run have one, or none has
+            ledger.sample_all([sampled.token for sampled in tokens])
+        else:
+            for sampled in tokens:
+                ledger.sample(sampled.token, sampled.logprob, sampled.top_logprobs)
+        ledger.decoded += progress.decoded
+        ledger.recomputed += progress.recomputed
+        ledger.copied += progress.copied
+        if progress.rebuilt_at is not None:
+            ledger.note_rebuild(progress.rebuilt_at)
+        self.inference_ns += progress.inference_ns
+        if progress.ended:
+            self._run = None
+            self.finish_reason = progress.finish_reason
+
+
+class _LoopRun:
+    """The event loop's side of one run: tokens that nobody took yet, and who waits for them."""
+
+    def __init__(self, on_progress: Callable[[Progress], None]) -> None:
+        self._account = on_progress
+        self._thread: EngineThread | None = None
+        self._run: Run | None = None
+        self._tokens: list[SampledToken] = []
+        self._ended = False
+        self._error: SamplerError | None = None
+        self._waiters: list[asyncio.Future[None]] = []
+
+    def start(self, thread: EngineThread, run: Run) -> None:
+        self._thread, self._run = thread, run
+        thread.send(Start(run))
+
+    def stop(self) -> None:
+        """From any thread, at any time. The end comes as progress."""
+        if not self._ended and self._thread is not None and self._run is not None:
+            self._thread.send(Stop(self._run))
+
+    def on_progress(self, progress: Progress) -> None:
+        self._account(progress)
+        self._tokens.extend(progress.tokens)
+        self._ended = progress.ended
+        self._error = progress.error
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters.clear()
+
+    async def take(self) -> list[SampledToken] | None:
+        """What came since the last call, at least one token; None at the end. Raises the run's error once."""
+        while not self._tokens:
+            if self._error is not None:
+                error, self._error = self._error, None
+                raise error
+            if self._ended:
+                return None
+            await self._progress()
+        tokens, self._tokens = self._tokens, []
+        return tokens
+
+    async def ended(self) -> None:
+        while not self._ended:
+            await self._progress()
+
+    async def _progress(self) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        await waiter
+
+
+class LlamaSampleStream:
+    """See `engine.SampleStream`. Dropping the stream, or cancelling who waits for it, stops the sampling."""
+
+    def __init__(self, run: _LoopRun) -> None:
+        self._run = run
+
+    def __aiter__(self) -> LlamaSampleStream:
+        return self
+
+    async def __anext__(self) -> Sequence[SampledToken]:
+        try:
+            tokens = await self._run.take()
+        except asyncio.CancelledError:
+            self._run.stop()
+            raise
+        if tokens is None:
+            raise StopAsyncIteration
+        return tokens
+
+    async def aclose(self) -> None:
+        self._run.stop()
+        await self._run.ended()
+
+    def __del__(self) -> None:
+        self._run.stop()
