@@ -49,8 +49,9 @@ def serve(argv: list[str]) -> int:
             swap_memory=arguments.swap_memory, swap_dir=arguments.swap_dir, swap_disk=arguments.swap_disk
         )
 
-        def say_what_is_served(url: str) -> None:
+        def say_what_is_served(url: str, batch_invariant: bool) -> None:
             lines = [f"serving {model.name} on {url}", *describe(model.llama, model.context_length, sequences, plan)]
+            lines.append(f"bit-exact whatever else is sampled: {'yes' if batch_invariant else 'no'}, as measured now")
             print("\n".join(f"caesura: {line}" for line in lines), flush=True)
 
         with _listener(arguments.host, arguments.port) as listener:
@@ -70,7 +71,7 @@ def serve(argv: list[str]) -> int:
                 ),
                 listener,
                 replay=replay,
-                on_ready=lambda: say_what_is_served(url),
+                on_ready=lambda batch_invariant: say_what_is_served(url, batch_invariant),
             )
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 runner.run(coroutine)

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import uvicorn
 
@@ -75,9 +76,11 @@ async def serve(
     listener: socket.socket,
     *,
     replay: ReplayScript | None = None,
-    on_ready: Callable[[], None] = lambda: None,
+    on_ready: Callable[[bool], None] = lambda batch_invariant: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. The listening socket is the caller's, bound but maybe not listening yet.
+
+    ``on_ready`` is told whether the engine is batch-invariant.
 
     :raises SamplerError: the engine can't be started with these settings.
     """
@@ -102,6 +105,6 @@ async def serve(
             access_log=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
-        await _Server(config, on_ready).serve(sockets=[listener])
+        await _Server(config, partial(on_ready, engine.batch_invariant)).serve(sockets=[listener])
     finally:
         await engine.close()

@@ -134,6 +134,7 @@ class Engine(Protocol):
 
     context_length: tokens that fit one sequence.
     max_sequences:  sequences that can be open at once, most of them paused. Far more than fit the KV cache.
+    batch_invariant: whether a sequence's logits are the same bits whatever else is computed with it.
     """
 
     @property
@@ -141,6 +142,9 @@ class Engine(Protocol):
 
     @property
     def max_sequences(self) -> int: ...
+
+    @property
+    def batch_invariant(self) -> bool: ...
 
     async def open(self, tokens: Sequence[int]) -> TokenSequence:
         """Open a sequence with a prompt of at least one token.

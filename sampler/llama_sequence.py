@@ -1,17 +1,17 @@
-"""One sequence of the local engine, and the stream of what it samples: the event loop's side of both."""
+"""One sequence of the local engine: the event loop's side."""
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from .engine import FinishReason, SampledToken
+from .engine import FinishReason
 from .engine_run import Expect, Progress, Run, Start, Stop
 from .engine_thread import EngineThread
-from .errors import ContextLengthExceeded, SamplerError, SequenceBusy, SequenceClosed
+from .errors import ContextLengthExceeded, SequenceBusy, SequenceClosed
 from .ledger import Ledger
+from .sample_stream import InboxStream, TokenInbox
 from .sampling_params import SamplingParams
 from .token_choice import TokenChooser, make_chooser
 
@@ -59,9 +59,7 @@ class LlamaSequence:
             raise ContextLengthExceeded(len(tokens), self.room(), self._engine.context_length)
         self.ledger.append(tokens)
 
-    def sample(
-        self, params: SamplingParams, *, forced: Sequence[int] | None = None, continued: int = 0
-    ) -> LlamaSampleStream:
+    def sample(self, params: SamplingParams, *, forced: Sequence[int] | None = None, continued: int = 0) -> InboxStream:
         self._check_idle()
         self._engine._check_alive()
         vocab = self._engine._vocab
@@ -69,8 +67,8 @@ class LlamaSequence:
         if forced is not None:
             forced = list(forced)
             vocab.check(forced)
-        if not 0 <= continued <= len(self.ledger):
-            raise ValueError(f"continued must be between 0 and {len(self.ledger)}, not {continued}")
+        if type(continued) is not int or not 0 <= continued <= len(self.ledger):
+            raise ValueError(f"continued must be between 0 and {len(self.ledger)}, not {continued!r}")
         self.finish_reason = None
         run = _LoopRun(self._on_progress)
         if self.room() == 0 or forced == []:
@@ -78,7 +76,7 @@ class LlamaSequence:
             run.on_progress(
                 Progress(ended=True, finish_reason=FinishReason.LENGTH if self.room() else FinishReason.CONTEXT)
             )
-            return LlamaSampleStream(run)
+            return InboxStream(run)
         resumed = self.ledger.decoded > 0
         run.start(
             self._engine._thread,
@@ -98,7 +96,7 @@ class LlamaSequence:
         )
         self._engine._note_prefix(self)
         self._run = run
-        return LlamaSampleStream(run)
+        return InboxStream(run)
 
     def expect(self, tools: Sequence[str]) -> None:
         if not self._closed:
@@ -108,8 +106,8 @@ class LlamaSequence:
         self._check_idle()
         if length is None:
             length = len(self.ledger)
-        if not 1 <= length <= len(self.ledger):
-            raise ValueError(f"a fork has between 1 and {len(self.ledger)} tokens, not {length}")
+        if type(length) is not int or not 1 <= length <= len(self.ledger):
+            raise ValueError(f"a fork has between 1 and {len(self.ledger)} tokens, not {length!r}")
         return self._engine._sequence(self.ledger.fork(length), (self.key, length))
 
     async def close(self) -> None:
@@ -167,81 +165,28 @@ class LlamaSequence:
             self.finish_reason = progress.finish_reason
 
 
-class _LoopRun:
-    """The event loop's side of one run: tokens that nobody took yet, and who waits for them."""
+class _LoopRun(TokenInbox):
+    """What came of a run in the engine's thread."""
 
     def __init__(self, on_progress: Callable[[Progress], None]) -> None:
+        super().__init__()
         self._account = on_progress
         self._thread: EngineThread | None = None
         self._run: Run | None = None
-        self._tokens: list[SampledToken] = []
-        self._ended = False
-        self._error: SamplerError | None = None
-        self._waiters: list[asyncio.Future[None]] = []
 
     def start(self, thread: EngineThread, run: Run) -> None:
         self._thread, self._run = thread, run
         thread.send(Start(run))
 
     def stop(self) -> None:
-        """From any thread, at any time. The end comes as progress."""
         if not self._ended and self._thread is not None and self._run is not None:
             self._thread.send(Stop(self._run))
 
+    def abandon(self) -> None:
+        self.stop()  # the queue takes commands from any thread
+
     def on_progress(self, progress: Progress) -> None:
         self._account(progress)
-        self._tokens.extend(progress.tokens)
-        self._ended = progress.ended
-        self._error = progress.error
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        self._waiters.clear()
-
-    async def take(self) -> list[SampledToken] | None:
-        """What came since the last call, at least one token; None at the end. Raises the run's error once."""
-        while not self._tokens:
-            if self._error is not None:
-                error, self._error = self._error, None
-                raise error
-            if self._ended:
-                return None
-            await self._progress()
-        tokens, self._tokens = self._tokens, []
-        return tokens
-
-    async def ended(self) -> None:
-        while not self._ended:
-            await self._progress()
-
-    async def _progress(self) -> None:
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        await waiter
-
-
-class LlamaSampleStream:
-    """See `engine.SampleStream`. Dropping the stream, or cancelling who waits for it, stops the sampling."""
-
-    def __init__(self, run: _LoopRun) -> None:
-        self._run = run
-
-    def __aiter__(self) -> LlamaSampleStream:
-        return self
-
-    async def __anext__(self) -> Sequence[SampledToken]:
-        try:
-            tokens = await self._run.take()
-        except asyncio.CancelledError:
-            self._run.stop()
-            raise
-        if tokens is None:
-            raise StopAsyncIteration
-        return tokens
-
-    async def aclose(self) -> None:
-        self._run.stop()
-        await self._run.ended()
-
-    def __del__(self) -> None:
-        self._run.stop()
+        self.deliver(progress.tokens)
+        if progress.ended:
+            self.end(progress.error)

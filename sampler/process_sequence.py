@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from .engine import FinishReason, Ledger, SampledToken, SamplingParams
 from .engine_messages import Close, Expect, Fork, Sample, SequenceProgress, pieces
 from .errors import ContextLengthExceeded, InvalidGrammar, SamplerError, SequenceBusy, SequenceClosed
-from .sample_call import ProcessSampleStream, SampleCall
+from .sample_call import SampleCall
+from .sample_stream import InboxStream
 from .utf8 import encode_utf8
 
 if TYPE_CHECKING:
@@ -54,9 +55,7 @@ class ProcessSequence:
             raise ContextLengthExceeded(len(tokens), self.room(), self._engine.context_length)
         self.ledger.append(tokens)
 
-    def sample(
-        self, params: SamplingParams, *, forced: Sequence[int] | None = None, continued: int = 0
-    ) -> ProcessSampleStream:
+    def sample(self, params: SamplingParams, *, forced: Sequence[int] | None = None, continued: int = 0) -> InboxStream:
         self._check_idle()
         self._engine.check_alive()
         vocab = self._engine.vocab
@@ -76,7 +75,7 @@ class ProcessSequence:
         else:
             self._call = call
             self._engine.start(self)
-        return ProcessSampleStream(call)
+        return InboxStream(call)
 
     def expect(self, tools: Sequence[str]) -> None:
         if self._in_child:

@@ -14,7 +14,7 @@ Source of the three ways out of the KV cache: InferCept (ICML 2024): preserve, s
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass, field
 
 from .eviction import EvictionPolicy
@@ -165,10 +165,6 @@ class Residency:
     def loaded(self, file: int, blob: Blob | None) -> None:
         """A read has ended; None if the file can't be used."""
         self.swap.loaded(file, blob)
-
-    def resident(self) -> Iterator[State]:
-        """The states in slots."""
-        return iter(self._seats.values())
 
     def move(self, key: int, slot: int) -> bool:
         """Put a running sequence's state into another slot; a paused one that is there takes its place. False if its

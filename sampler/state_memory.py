@@ -45,7 +45,7 @@ class StoredState:
 
     def in_one_piece(self) -> Bytes | None:
         """The bytes where they are, if the slabs follow one another; they are valid as long as this object."""
-        first = self._slabs[0]
+        first = self._slabs[0] if self._slabs else 0
         if self._slabs != list(range(first, first + len(self._slabs))):
             return None
         return self._memory.slabs.reshape(-1)[first * SLAB : first * SLAB + self._length]

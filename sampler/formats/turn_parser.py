@@ -7,6 +7,7 @@ and how the stream is split can't matter.
 from __future__ import annotations
 
 import codecs
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from ..tool_call_deltas import ArgumentsDelta, CallFinished, CallStarted, Delta, ReasoningDelta, TextDelta
@@ -133,7 +134,7 @@ class MarkScanner:
         return space
 
 
-class TurnParser:
+class TurnParser(ABC):
     """Base of the parsers. A subclass sets `_state` to a method that takes a character, and defines `_end`."""
 
     def __init__(self) -> None:
@@ -154,6 +155,6 @@ class TurnParser:
         for character in text:
             self._state(character)
 
+    @abstractmethod
     def _end(self) -> None:
         """Write what is held back, and end a call that is open."""
-        raise NotImplementedError

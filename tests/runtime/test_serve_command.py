@@ -61,6 +61,14 @@ def test_it_answers_and_stops_cleanly(demo_model_path: Path, signum: signal.Sign
         assert stderr == ""
 
 
+@pytest.mark.parametrize(("option", "answer"), [((), "yes"), (("--flash-attention",), "no")])
+def test_it_says_whether_it_is_exact(demo_model_path: Path, option: tuple[str, ...], answer: str) -> None:
+    with server("--model", demo_model_path, *option) as (process, _):
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(4)]
+        assert lines[-1] == f"caesura: bit-exact whatever else is sampled: {answer}, as measured now\n"
+
+
 def test_a_paused_response_does_not_hold_the_shutdown_up(demo_model_path: Path, tmp_path: Path) -> None:
     from websockets.sync.client import connect
 

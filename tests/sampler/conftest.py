@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from caesura.sampler import engine_child
 from caesura.sampler.chat_template import ChatTemplate
 from caesura.sampler.llama_engine import LlamaEngine
 from caesura.sampler.model import Model, load_model
+from caesura.sampler.process_engine import ProcessEngine
 from families import FAMILIES, load_family
 from hypothesis import settings
+from process_support import FAULTY, SETTINGS
 
 QWEN_TEMPLATE = Path(__file__).parent / "qwen_like.jinja"
 
@@ -43,5 +46,21 @@ def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def engine_of_four(model: Model) -> Iterator[LlamaEngine]:
     """Four sequences of 512 tokens, shared by the tests of a session. Whoever opens a sequence closes it."""
     engine = LlamaEngine(model, context_length=512, sequences=4)
+    yield engine
+    asyncio.run(engine.close())
+
+
+@pytest.fixture(scope="session")
+def vocab_model(demo_model_path: Path) -> Model:
+    """The same without its weights: what the server has of a model whose engine is another process."""
+    return load_model(demo_model_path, vocab_only=True)
+
+
+@pytest.fixture
+def faulty(vocab_model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ProcessEngine]:
+    """An engine whose child fails on certain tokens, see `faulty_engine_process`."""
+    monkeypatch.setenv("CAESURA_TEST_FAULTS", str(tmp_path / "faults"))
+    monkeypatch.setattr(engine_child, "COMMAND", FAULTY)
+    engine = ProcessEngine(vocab_model, restart_delay=0, end_timeout=0.2, **SETTINGS)
     yield engine
     asyncio.run(engine.close())

@@ -1,7 +1,7 @@
 """The engine in a process of its own, which is killed at every opportunity.
 
-A rebuilt state may differ in its last bits from the one that was lost: several tokens of a turn are then computed in
-one batch instead of one by one. Prompts and seeds here are such that no two candidates are that close.
+A rebuilt state has the same bits as the one that was lost only in a batch-invariant build. Prompts and seeds here are
+such that no two candidates are close enough to be exchanged without one.
 """
 
 from __future__ import annotations
@@ -11,35 +11,24 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 from caesura.sampler import engine_child
-from caesura.sampler.engine import FinishReason, SampledToken, SamplingParams, TokenSequence
+from caesura.sampler.engine import FinishReason, SamplingParams, TokenSequence
 from caesura.sampler.errors import (
     DecodeFailed,
 )
-from caesura.sampler.model import Model, load_model
+from caesura.sampler.model import Model
 from caesura.sampler.process_engine import ProcessEngine
+from process_support import SETTINGS, ids, opened, prompt, run, sample
 
-GREEDY = SamplingParams(temperature=0, max_tokens=60, logprobs=True)
 LONG = SamplingParams(temperature=0, max_tokens=400)
 """Long enough that a kill after some tokens never comes after the last."""
 HOT = SamplingParams(temperature=1, seed=5, max_tokens=60)
-SECONDS = 30
-SETTINGS = {"context_length": 512, "sequences": 4, "max_sequences": 8}
-FAULTY = [sys.executable, "-P", str(Path(__file__).with_name("faulty_engine_process.py"))]
 ABORT = 901
 FAULTS = {"SIGABRT": ABORT, "SIGSEGV": 902, "a clean exit": 903, "a Python error": 904}
-T = TypeVar("T")
-
-
-@pytest.fixture(scope="module")
-def vocab_model(demo_model_path: Path) -> Model:
-    return load_model(demo_model_path, vocab_only=True)
 
 
 @pytest.fixture(scope="module")
@@ -48,43 +37,6 @@ def engine(vocab_model: Model) -> Iterator[ProcessEngine]:
     engine = ProcessEngine(vocab_model, **SETTINGS)
     yield engine
     asyncio.run(engine.close())
-
-
-@pytest.fixture
-def faulty(vocab_model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ProcessEngine]:
-    monkeypatch.setenv("CAESURA_TEST_FAULTS", str(tmp_path / "faults"))
-    monkeypatch.setattr(engine_child, "COMMAND", FAULTY)
-    engine = ProcessEngine(vocab_model, restart_delay=0, end_timeout=0.2, **SETTINGS)
-    yield engine
-    asyncio.run(engine.close())
-
-
-def run(test: Callable[[], Awaitable[T]]) -> T:
-    async def bounded() -> T:
-        async with asyncio.timeout(SECONDS):
-            return await test()
-
-    return asyncio.run(bounded())
-
-
-@asynccontextmanager
-async def closing(sequence: TokenSequence) -> AsyncIterator[TokenSequence]:
-    try:
-        yield sequence
-    finally:
-        await sequence.close()
-
-
-@asynccontextmanager
-async def opened(engine: ProcessEngine, tokens: Sequence[int]) -> AsyncIterator[TokenSequence]:
-    async with closing(await engine.open(tokens)) as sequence:
-        yield sequence
-
-
-async def sample(
-    sequence: TokenSequence, params: SamplingParams = GREEDY, forced: Sequence[int] | None = None
-) -> list[SampledToken]:
-    return [token async for tokens in sequence.sample(params, forced=forced) for token in tokens]
 
 
 async def sample_killing(
@@ -99,14 +51,6 @@ async def sample_killing(
             kills.pop(0)
             os.kill(engine.pid, signal.SIGKILL)
     return tokens
-
-
-def prompt(seed: int = 0, length: int = 20) -> list[int]:
-    return [100 + (seed * 37 + at * 11) % 700 for at in range(length)]
-
-
-def ids(tokens: Sequence[SampledToken]) -> list[int]:
-    return [token.token for token in tokens]
 
 
 def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from caesura.sampler.eviction import POLICIES
+from caesura.sampler.state import Level
 from caesura.sampler.swap_space import MAX_TRANSFERS
 
 AGENTS = 12
@@ -93,7 +94,7 @@ def test_all_agents_finish_within_the_budgets(
     def check(at_this_moment: object) -> None:
         nonlocal batches
         batches += 1
-        slots = [state.slot for state in residency.resident()]
+        slots = [state.slot for state in residency.states.values() if state.level is Level.SLOT]
         assert len(slots) == len(set(slots)) <= residency.slots
         assert len(replay.active) <= residency.slots
         # What was read from the disk may wait in memory for its slot.

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from contextlib import aclosing
+from typing import Any
 
 import pytest
-from caesura.sampler.engine import FinishReason, SampledToken, SamplingParams, TokenSequence
+from caesura.sampler.engine import FinishReason, SamplingParams, TokenSequence
 from caesura.sampler.errors import (
     ContextLengthExceeded,
     InvalidGrammar,
@@ -21,18 +20,9 @@ from caesura.sampler.errors import (
     SequenceClosed,
 )
 from caesura.sampler.llama_engine import LlamaEngine
-from caesura.sampler.model import Model, load_model
+from caesura.sampler.model import Model
 from caesura.sampler.process_engine import ProcessEngine
-
-GREEDY = SamplingParams(temperature=0, max_tokens=60, logprobs=True)
-SECONDS = 30
-SETTINGS = {"context_length": 512, "sequences": 4, "max_sequences": 8}
-T = TypeVar("T")
-
-
-@pytest.fixture(scope="module")
-def vocab_model(demo_model_path: Path) -> Model:
-    return load_model(demo_model_path, vocab_only=True)
+from process_support import GREEDY, SETTINGS, closing, ids, opened, prompt, run, sample
 
 
 @pytest.fixture(scope="module")
@@ -41,42 +31,6 @@ def engine(vocab_model: Model) -> Iterator[ProcessEngine]:
     engine = ProcessEngine(vocab_model, **SETTINGS)
     yield engine
     asyncio.run(engine.close())
-
-
-def run(test: Callable[[], Awaitable[T]]) -> T:
-    async def bounded() -> T:
-        async with asyncio.timeout(SECONDS):
-            return await test()
-
-    return asyncio.run(bounded())
-
-
-@asynccontextmanager
-async def closing(sequence: TokenSequence) -> AsyncIterator[TokenSequence]:
-    try:
-        yield sequence
-    finally:
-        await sequence.close()
-
-
-@asynccontextmanager
-async def opened(engine: ProcessEngine, tokens: Sequence[int]) -> AsyncIterator[TokenSequence]:
-    async with closing(await engine.open(tokens)) as sequence:
-        yield sequence
-
-
-async def sample(
-    sequence: TokenSequence, params: SamplingParams = GREEDY, forced: Sequence[int] | None = None
-) -> list[SampledToken]:
-    return [token async for tokens in sequence.sample(params, forced=forced) for token in tokens]
-
-
-def prompt(seed: int = 0, length: int = 20) -> list[int]:
-    return [100 + (seed * 37 + at * 11) % 700 for at in range(length)]
-
-
-def ids(tokens: Sequence[SampledToken]) -> list[int]:
-    return [token.token for token in tokens]
 
 
 def test_the_ledger_is_that_of_an_engine_in_a_thread(engine: ProcessEngine, engine_of_four: LlamaEngine) -> None:

@@ -53,6 +53,14 @@ def test_slabs_are_free_again_when_the_state_is_gone() -> None:
     assert memory.store(new_buffer(1), 1) is not None
 
 
+def test_a_state_of_nothing() -> None:
+    """llama.cpp says 0 bytes where it could not save a state."""
+    stored = StateMemory(SLAB).store(new_buffer(1), 0)
+    assert stored is not None
+    assert stored.in_one_piece() is not None
+    assert len(stored) == len(stored.array()) == 0
+
+
 def test_more_than_any_machine_has() -> None:
     for size in (2**62, 2**70):
         with pytest.raises(EngineStartFailed, match="--swap-memory"):
