@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: demo test lint bench codex model generate clean
+.PHONY: demo test lint bench fuzz codex model model-check generate clean
 
 demo:
 	@$(PYTHON) bootstrap.py
@@ -25,6 +25,13 @@ lint:
 bench:
 	@$(PYTHON) bootstrap.py
 	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+fuzz:
+	@$(PYTHON) bootstrap.py dev
+	@$(BIN)/python tests/fuzz/run.py $(ARGS)
+
+model-check:
+	@$(PYTHON) spec/model/check.py --mutants $(ARGS)
 
 codex:
 	@$(PYTHON) bootstrap.py

@@ -4,7 +4,10 @@
         result = await client.run(model="demo", input="What is in notes.txt?", tools=[read_file])
     print(result.output_text)
 
-Start reading at ``connection`` (the public calls), then ``rollout`` (one run), ``local_tools`` and ``function_schema``.
+A connection that is lost is made anew, and the Response goes on where it was.
+
+Start reading at ``connection`` (the public calls), then ``rollout`` (one run), ``link`` (what carries it), and for the
+tools ``local_tools`` and ``function_schema``.
 """
 
 from __future__ import annotations
@@ -18,23 +21,34 @@ if TYPE_CHECKING:
     from .errors import ClientError as ClientError
     from .errors import ConnectionFailed as ConnectionFailed
     from .errors import ConnectionLost as ConnectionLost
+    from .errors import DeadlineExceeded as DeadlineExceeded
     from .errors import RunFailed as RunFailed
     from .errors import ToolDefinitionError as ToolDefinitionError
     from .local_tools import LocalTool as LocalTool
     from .local_tools import ToolCall as ToolCall
     from .local_tools import tool as tool
+    from .results import EventsLost as EventsLost
+    from .results import Reconnecting as Reconnecting
+    from .results import Resumed as Resumed
     from .results import RunResult as RunResult
     from .results import ToolFinished as ToolFinished
     from .results import ToolStarted as ToolStarted
-    from .rollout import RunStream as RunStream
+    from .run_stream import RunStream as RunStream
 
 # Imported on first use: ``caesura --help`` lives in this package too, and needs none of them.
 _HOMES = {
     "connection": ("Client", "connect"),
-    "errors": ("ClientError", "ConnectionFailed", "ConnectionLost", "RunFailed", "ToolDefinitionError"),
+    "errors": (
+        "ClientError",
+        "ConnectionFailed",
+        "ConnectionLost",
+        "DeadlineExceeded",
+        "RunFailed",
+        "ToolDefinitionError",
+    ),
     "local_tools": ("LocalTool", "ToolCall", "tool"),
-    "results": ("RunResult", "ToolFinished", "ToolStarted"),
-    "rollout": ("RunStream",),
+    "results": ("EventsLost", "Reconnecting", "Resumed", "RunResult", "ToolFinished", "ToolStarted"),
+    "run_stream": ("RunStream",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from ipaddress import ip_address
+from functools import partial
 from typing import Any, TypedDict, Unpack
-from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
-import websockets
-from websockets.asyncio.client import connect as open_websocket
 
 from ..protocol.messages import ResponseCreate
-from .errors import ConnectionFailed
+from .handshake import open_websocket, responses_url
 from .link import Link
 from .local_tools import LocalTool, ToolBox
+from .reconnect import Backoff
 from .results import RunResult
-from .rollout import RunStream
+from .rollout import Rollout
+from .run_stream import RunStream
 
-MAX_FRAME_BYTES = 64 << 20
-"""The largest event that is accepted; the final one repeats a whole rollout's output."""
+__all__ = ["Client", "RunOptions", "Tool", "connect", "responses_url"]
 
 Tool = Callable[..., Any] | LocalTool | Mapping[str, Any]
 """A function; one wrapped by ``tool(...)``; or a definition that is only passed on (a hosted tool)."""
@@ -56,41 +54,62 @@ class RunOptions(TypedDict, total=False):
 class Client:
     """Runs on one connection; any number of them at once, each on a lane of its own. Made by ``connect``.
 
-    The limit is the protocol's: 33 lanes. A run beyond that waits until another has ended.
+    The limit is the protocol's: 33 lanes. A run beyond that waits until another has ended. When the connection is lost
+    while a run goes on, another one is made and every Response goes on there; without a run the next one does it.
     """
 
     def __init__(self, link: Link) -> None:
         self._link = link
 
     async def run(
-        self, *, input: str | Sequence[Any], tools: Sequence[Tool] = (), **options: Unpack[RunOptions]
+        self,
+        *,
+        input: str | Sequence[Any],
+        tools: Sequence[Tool] = (),
+        deadline: float | None = None,
+        early_tools: bool = True,
+        **options: Unpack[RunOptions],
     ) -> RunResult:
         """One rollout from its input to its end, local tools included.
 
         Returns it with status ``completed``, or ``incomplete`` if it was cut short (``max_output_tokens``).
 
-        :raises RunFailed: the server refused the request, an append, or failed.
-        :raises ConnectionLost: the connection closed on the way.
+        :param deadline: seconds that all of it may take; None for no limit.
+        :param early_tools: start a tool as soon as its call has been sampled, while the model goes on with the next
+            one. If all are answered when it stops, it doesn't pause. Else tools start at the pause, when nothing can
+            be cut off any more.
+        :raises RunFailed: the server refused the request or an append, failed, or cancelled the Response.
+        :raises ConnectionLost: the connection was lost, and so was the way back to the Response.
+        :raises DeadlineExceeded: the deadline has passed; the Response is cancelled.
         :raises ToolDefinitionError: a function can't be offered as a tool.
         :raises TypeError, ValueError: ``input`` or an option can't be written as JSON.
         """
-        async with self.stream(input=input, tools=tools, **options) as stream:
+        async with self.stream(
+            input=input, tools=tools, deadline=deadline, early_tools=early_tools, **options
+        ) as stream:
             async for _ in stream:
                 pass
             return stream.result
 
     def stream(
-        self, *, input: str | Sequence[Any], tools: Sequence[Tool] = (), **options: Unpack[RunOptions]
+        self,
+        *,
+        input: str | Sequence[Any],
+        tools: Sequence[Tool] = (),
+        deadline: float | None = None,
+        early_tools: bool = True,
+        **options: Unpack[RunOptions],
     ) -> RunStream:
         """The same, to watch: ``async for event in client.stream(...)``, then ``.result``.
 
-        Yields the events of the Response as they come, and ``ToolStarted`` and ``ToolFinished`` in its pauses.
-        Raises as ``run`` does; the errors of the server and the connection while it is iterated.
+        Yields the events of the Response as they come, each once and in order whatever happens to the connection, and
+        between them what the client does: ``ToolStarted``, ``ToolFinished``, ``Reconnecting``, ``Resumed``,
+        ``EventsLost``. Raises as ``run`` does; the errors of the server and the connection while it is iterated.
         """
         toolbox = ToolBox(tools)
         request = ResponseCreate(input=input, tools=toolbox.definitions or None, **options)
         msgspec.json.encode(request)  # what can't be written is the caller's error, so it is raised here
-        return RunStream(self._link, request, toolbox)
+        return RunStream(Rollout(self._link, request, toolbox, deadline=deadline, early_tools=early_tools))
 
 
 @asynccontextmanager
@@ -100,6 +119,7 @@ async def connect(
     api_key: str | None = None,
     headers: Mapping[str, str] | None = None,
     open_timeout: float = 10.0,
+    max_reconnects: int = 8,
 ) -> AsyncIterator[Client]:
     """Connect to a server: ``async with connect(url) as client``.
 
@@ -107,65 +127,17 @@ async def connect(
     :param api_key: sent as ``Authorization: Bearer``.
     :param headers: more headers for the handshake.
     :param open_timeout: seconds for the handshake.
+    :param max_reconnects: attempts in a row to connect again after a loss, without getting any further, before runs
+        fail with ``ConnectionLost``. The waits between them double from 0.1 to 10 s, times a random number below 1.
     :raises ConnectionFailed: there is no such server, or it refuses; the message says which.
+    :raises ValueError: ``max_reconnects`` is negative.
     """
-    address = responses_url(url)
     sent = dict(headers or {})
     if api_key is not None:
         sent["Authorization"] = f"Bearer {api_key}"
-    try:
-        socket = await open_websocket(
-            address,
-            additional_headers=sent,
-            compression=None,  # costs more time than it saves on a stream of small frames
-            max_size=MAX_FRAME_BYTES,
-            open_timeout=open_timeout,
-            proxy=None if _is_local(address) else True,
-        )
-    except (OSError, websockets.WebSocketException) as error:
-        raise ConnectionFailed(_reason(address, error)) from error
-    link = Link(socket)
-    link.start()
+    link = Link(partial(open_websocket, responses_url(url), sent, open_timeout), Backoff(max_reconnects))
+    await link.open()
     try:
         yield Client(link)
     finally:
         await link.close()
-
-
-def responses_url(url: str) -> str:
-    """The WebSocket address that a user means by ``url``: scheme ``ws`` or ``wss``, path ending in ``/v1/responses``.
-
-    :raises ConnectionFailed: it is no such address.
-    """
-    try:
-        parts = urlsplit(url if "://" in url else f"ws://{url}")
-        scheme = {"ws": "ws", "http": "ws", "wss": "wss", "https": "wss"}.get(parts.scheme)
-        usable = scheme is not None and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ConnectionFailed(f"{url!r} is not an address of a server; give one such as http://127.0.0.1:8000")
-    path = parts.path.rstrip("/")
-    if not path.endswith("/responses"):
-        path += "/responses" if path.endswith("/v1") else "/v1/responses"
-    return urlunsplit((scheme or "", parts.netloc, path, parts.query, ""))
-
-
-def _is_local(address: str) -> bool:
-    """A proxy from the environment can't reach this machine's own servers, and ``no_proxy`` often forgets them."""
-    host = urlsplit(address).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
-def _reason(address: str, error: Exception) -> str:
-    match error:
-        case ConnectionRefusedError():
-            return f"no server listens at {address}"
-        case TimeoutError():
-            return f"the server at {address} did not answer in time"
-        case websockets.InvalidStatus():
-            return f"{address} answered HTTP {error.response.status_code}, not a WebSocket"
-    return f"can't connect to {address}: {error or type(error).__name__}"

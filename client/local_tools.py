@@ -1,4 +1,4 @@
-"""Tools that run on the client's machine: plain functions, and what happens to the calls of one pause.
+"""Tools that run on the client's machine: plain functions, and what happens to a call of one.
 
 Whatever goes wrong with a call becomes its output, one line that begins with ``Error:``, because the
 model is the one who can do something about it. Only what ends the program or the run itself
@@ -13,7 +13,7 @@ import inspect
 import json
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, overload
@@ -161,20 +161,8 @@ class ToolBox:
             self._local[name] = local
             self.definitions.append(local.schema.as_tool())
 
-    async def run(self, calls: Iterable[FunctionCall]) -> AsyncGenerator[ToolCall, None]:
-        """Run the calls of one pause, all at once; yields each as it finishes.
-
-        Closing the iterator early, or cancelling the task that drives it, cancels what still runs.
-        """
-        tasks = [asyncio.create_task(self._answer(call), name=f"tool {call.name}") for call in calls]
-        try:
-            for finished in asyncio.as_completed(tasks):
-                yield await finished
-        finally:
-            for task in tasks:
-                task.cancel()
-
-    async def _answer(self, call: FunctionCall) -> ToolCall:
+    async def answer(self, call: FunctionCall) -> ToolCall:
+        """Run the tool that is called. Cancelling this cancels it."""
         started_at = time.perf_counter()
         local = self._local.get(call.name)
         if local is None:

@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..protocol.events import ResponseEvent
 from ..protocol.items import FunctionCall, OutputItem, OutputMessage
-from ..protocol.messages import ResponseEvent, Usage
+from ..protocol.resource import Usage
 from .local_tools import ToolCall
 
 
 @dataclass(frozen=True)
 class ToolStarted:
-    """A local tool begins. ``pause`` is the number of the pause that it belongs to, from 1."""
+    """A local tool begins. ``pause`` is the number of the pause that it belongs to, from 1; while the model still
+    samples it is the next one, which doesn't come if all is answered by then."""
 
     pause: int
     call: FunctionCall
@@ -27,8 +29,35 @@ class ToolFinished:
     result: ToolCall
 
 
-RunEvent = ResponseEvent | ToolStarted | ToolFinished
-"""What ``Client.stream`` yields: the Response's events as they come, and the client's own in its pauses."""
+@dataclass(frozen=True)
+class Reconnecting:
+    """The connection is gone for ``reason``. The next attempt to make another one, the ``attempt``-th in a row that has
+    not got any further, begins in ``delay`` seconds. Tools run on."""
+
+    attempt: int
+    delay: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """The Response goes on where it was, on another connection. ``replayed`` events that came meanwhile follow."""
+
+    response_id: str
+    replayed: int
+
+
+@dataclass(frozen=True)
+class EventsLost:
+    """The server no longer had the events from number ``first`` to ``last``: text deltas, say, are missing. What they
+    came to is not: the run goes on from a snapshot, and its result is whole."""
+
+    first: int
+    last: int
+
+
+RunEvent = ResponseEvent | ToolStarted | ToolFinished | Reconnecting | Resumed | EventsLost
+"""What ``Client.stream`` yields: the Response's events, each once and in order, and the client's own between them."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +65,15 @@ class RunResult:
     """A run, or as much of one as there was when it broke off.
 
     :ivar response_id: None if the Response was never created.
-    :ivar status: the Responses API's: ``completed``, ``incomplete`` or ``failed``; ``in_progress`` if it isn't over.
+    :ivar status: the Responses API's: ``completed``, ``incomplete``, ``failed`` or ``cancelled``; ``in_progress`` if it
+        isn't over.
     :ivar output: all items, in order.
-    :ivar incomplete_reason: why it is ``incomplete`` (``max_output_tokens``, say).
+    :ivar incomplete_reason: why it is ``incomplete`` or ``cancelled`` (``max_output_tokens``, say).
     :ivar tool_calls: the local calls that have been answered, in the order of their finishing.
     :ivar pauses: how many ``response.done`` came.
+    :ivar reconnects: how often the connection was lost and made anew.
     :ivar stats: what the server counted and timed (the final Response's ``caesura`` object); empty if it sent none.
-    :ivar client_tools_ms: time in which at least one local tool ran, summed over the pauses.
+    :ivar client_tools_ms: time in which at least one local tool ran.
     :ivar wall_ms: from the create's sending to the last event.
     """
 
@@ -53,6 +84,7 @@ class RunResult:
     usage: Usage | None
     tool_calls: Sequence[ToolCall]
     pauses: int
+    reconnects: int
     stats: Mapping[str, Any]
     client_tools_ms: float
     wall_ms: float

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from array import array
 from typing import NoReturn
 
 import msgspec
 
-from .errors import BinaryFrame, InvalidJson, InvalidValue, RemoteProtocolViolation, UnknownMessageType
-from .messages import ClientMessage, ServerEvent
+from .errors import (
+    BinaryFrame,
+    InvalidJson,
+    InvalidValue,
+    MessageTooDeep,
+    MessageTooLarge,
+    RemoteProtocolViolation,
+    UnknownMessageType,
+)
+from .events import ServerEvent
+from .limits import DEFAULT_LIMITS, Limits
+from .messages import ClientMessage
 
 _encoder = msgspec.json.Encoder()
 _client_messages = msgspec.json.Decoder(ClientMessage)
 _server_events = msgspec.json.Decoder(ServerEvent)
 _types = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
-_CLIENT_TYPES = ("response.create", "response.append")
+_CLIENT_TYPES = ("response.create", "response.append", "response.cancel", "response.resume")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
+_STEPS = bytes.maketrans(b"[{]}", b"\1\1\xff\xff")
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 _PATH = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
 
 
@@ -25,24 +40,71 @@ def encode(message: ClientMessage | ServerEvent) -> str:
     return _encoder.encode(message).decode()
 
 
-def decode_client_message(data: str | bytes) -> ClientMessage:
+def decode_client_message(data: str | bytes, limits: Limits = DEFAULT_LIMITS) -> ClientMessage:
     """Read a frame that a client sent. Bytes mean a binary frame.
 
     :raises BinaryFrame: it is one.
-    :raises InvalidJson: it is not a JSON object, or nested too deeply to read.
+    :raises MessageTooLarge, MessageTooDeep: it exceeds a bound.
+    :raises InvalidJson: it is not a JSON object.
     :raises UnknownMessageType: ``type`` is missing or none of ours.
     :raises InvalidValue: a field has the wrong type; ``param`` is its path.
     """
     if isinstance(data, bytes):
         raise BinaryFrame("Binary frames carry no message here. Send each message as a text frame of JSON.")
+    check_size(data, limits.max_message_bytes)
     try:
+        _check_depth(data, limits.max_depth)
         message: ClientMessage = _client_messages.decode(data)
+    except RecursionError as error:
+        raise _too_deep(limits.max_depth) from error
     except msgspec.ValidationError as error:
         _explain(data, error)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         hint = " An escape from \\ud800 to \\udfff must be half of a pair." if _SURROGATE.search(data) else ""
         raise InvalidJson(f"The frame is not valid JSON: {error}.{hint}") from error
     return message
+
+
+def lane_of(data: str | bytes) -> str | None:
+    """The ``stream_id`` of a message that could not be read otherwise, as far as that is possible."""
+    name = _field(data, "stream_id")
+    return name if isinstance(name, str) else None
+
+
+def sequence_number_of(data: str | bytes) -> int | None:
+    """The ``sequence_number`` of an event that could not be read otherwise."""
+    number = _field(data, "sequence_number")
+    return number if isinstance(number, int) else None
+
+
+def _field(data: str | bytes, name: str) -> object:
+    try:
+        raw = _types.decode(data).get(name)
+        return None if raw is None else msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+
+
+def check_size(data: str, bound: int) -> None:
+    """:raises MessageTooLarge: it has more than ``bound`` bytes as UTF-8."""
+    # A character has 1 to 4 bytes; short messages need not be encoded to know.
+    if 4 * len(data) > bound and (len(data) > bound or len(data.encode("utf-8", "surrogatepass")) > bound):
+        raise MessageTooLarge(f"The message has more than {bound} bytes. Send less at once.")
+
+
+def _check_depth(data: str, bound: int) -> None:
+    """The running sum over the brackets alone, each 1 or -1. It is linear in the message; taking off one level of
+    brackets after the other is not, and takes ten seconds for a message that is made for it."""
+    if data.count("[") + data.count("{") <= bound:
+        return
+    outside_strings = _STRING.sub(b"", data.encode("utf-8", "surrogatepass"))
+    steps = array("b", outside_strings.translate(_STEPS, _NOT_BRACKETS))
+    if max(itertools.accumulate(steps), default=0) > bound:
+        raise _too_deep(bound)
+
+
+def _too_deep(bound: int) -> MessageTooDeep:
+    return MessageTooDeep(f"The message is nested more than {bound} levels deep.")
 
 
 def decode_server_event(data: str | bytes) -> ServerEvent | None:
@@ -70,7 +132,7 @@ def _explain(data: str, error: msgspec.ValidationError) -> NoReturn:
     what, path = (found["what"], found["path"]) if found else (str(error), None)
     try:
         fields = _types.decode(data)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError):
         raise InvalidJson(f"A message is a JSON object with a 'type'. {what}.") from error
     kind = bytes(fields["type"]).decode() if "type" in fields else None
     if kind not in {f'"{name}"' for name in _CLIENT_TYPES}:

@@ -1,14 +1,22 @@
-"""Both ends of a connection under one name: :class:`.server.ServerConnection`, :class:`.client.ClientConnection`."""
+"""Both ends of the protocol under one name: :class:`.server.ServerProtocol`, :class:`.client.ClientProtocol`."""
 
-from .client import ClientConnection, Received
-from .server import AppendRequested, CreateRequested, Request, ResponseCancelled, ServerConnection
+from .client import ClientProtocol, ClientResponse, Outcome, Received
+from .server import ServerProtocol
+from .server_connection import ServerConnection
+from .server_requests import AppendRequested, Close, CreateRequested, EndRequested, Request
+from .server_response import ServerResponse
 
 __all__ = [
     "AppendRequested",
-    "ClientConnection",
+    "ClientProtocol",
+    "ClientResponse",
+    "Close",
     "CreateRequested",
+    "EndRequested",
+    "Outcome",
     "Received",
     "Request",
-    "ResponseCancelled",
     "ServerConnection",
+    "ServerProtocol",
+    "ServerResponse",
 ]

@@ -13,13 +13,23 @@
     │   ├── ModelNotFound               model_not_found
     │   ├── PreviousResponseNotFound    previous_response_not_found
     │   ├── ContextLengthExceeded       context_length_exceeded
-    │   ├── UnknownCallId               unknown_call_id
-    │   ├── ConflictingOutput           conflicting_output
-    │   ├── NothingToAppendTo           response_not_found
+    │   ├── ToolCallNotFound            tool_call_not_found
+    │   ├── ToolCallAlreadyAnswered     tool_call_already_answered
+    │   ├── ResponseNotFound            response_not_found
+    │   ├── ResponseDetached            response_detached
     │   ├── ResponseNotPaused           response_not_paused
     │   ├── ResponseAlreadyEnded        response_already_completed
+    │   ├── EventsLost                  events_lost
+    │   ├── StreamBusy                  stream_busy
     │   ├── InvalidStreamId             invalid_stream_id
-    │   └── StreamLimitReached          websocket_stream_limit_reached
+    │   ├── StreamLimitReached          websocket_stream_limit_reached
+    │   ├── MessageTooLarge             message_too_large
+    │   ├── MessageTooDeep              message_too_deep
+    │   ├── TooManyItems                too_many_items
+    │   ├── ConnectionResponseLimitReached    connection_response_limit_reached
+    │   ├── CredentialResponseLimitReached    credential_response_limit_reached
+    │   ├── ConnectionLimitReached      websocket_connection_limit_reached; the connection is too old
+    │   └── SlowReader                  slow_reader
     ├── Overloaded                      server_overloaded; 503, the same request may succeed later
     ├── ServerFault                     server_error; 500, a bug or a broken model on our side
     └── ProtocolViolation               a message that the state table doesn't allow
@@ -116,37 +126,59 @@ class ContextLengthExceeded(InvalidRequest):
     code = "context_length_exceeded"
 
 
-class UnknownCallId(InvalidRequest):
-    """An output for a call that nobody waits for."""
+class ToolCallNotFound(InvalidRequest):
+    """An output for a call that the Response, or the input, does not have."""
 
-    code = "unknown_call_id"
+    code = "tool_call_not_found"
 
 
-class ConflictingOutput(InvalidRequest):
+class ToolCallAlreadyAnswered(InvalidRequest):
     """A second, different output for a call that is answered. The first one stands."""
 
-    code = "conflicting_output"
+    code = "tool_call_already_answered"
     status = 409
 
 
-class NothingToAppendTo(InvalidRequest):
-    """An append, but no Response of this connection that could take it."""
+class ResponseNotFound(InvalidRequest):
+    """No such Response here: never created, forgotten, or created with other credentials. Begin a new one."""
 
     code = "response_not_found"
     status = 404
 
 
+class ResponseDetached(InvalidRequest):
+    """The Response is not carried by this connection. Send `response.resume` first."""
+
+    code = "response_detached"
+    status = 409
+
+
 class ResponseNotPaused(InvalidRequest):
-    """An append while the model still samples. Wait for ``response.done``."""
+    """An append that only a paused Response takes. Wait for `response.done`."""
 
     code = "response_not_paused"
     status = 409
 
 
 class ResponseAlreadyEnded(InvalidRequest):
-    """An append to a Response that has ended. Begin a new one."""
+    """The Response has ended; the message says how. Begin a new one."""
 
     code = "response_already_completed"
+    status = 409
+
+
+class EventsLost(InvalidRequest):
+    """The events after `starting_after` are not all kept any more. The error carries a `snapshot`: take it over, and
+    resume after its `sequence_number`."""
+
+    code = "events_lost"
+    status = 409
+
+
+class StreamBusy(InvalidRequest):
+    """The lane of the Response carries another open one on this connection. Resume on another connection."""
+
+    code = "stream_busy"
     status = 409
 
 
@@ -160,6 +192,55 @@ class StreamLimitReached(InvalidRequest):
     """Too many different lanes on one connection."""
 
     code = "websocket_stream_limit_reached"
+
+
+class MessageTooLarge(InvalidRequest):
+    """The message has more bytes than allowed. Far larger ones close the connection."""
+
+    code = "message_too_large"
+    status = 413
+
+
+class MessageTooDeep(InvalidRequest):
+    """The message is nested more deeply than allowed."""
+
+    code = "message_too_deep"
+
+
+class TooManyItems(InvalidRequest):
+    """The append has more items than allowed. Send several."""
+
+    code = "too_many_items"
+
+
+class ConnectionResponseLimitReached(InvalidRequest):
+    """Too many open Responses on this connection. End one, or use another connection."""
+
+    code = "connection_response_limit_reached"
+    type = "rate_limit_error"
+    status = 429
+
+
+class CredentialResponseLimitReached(InvalidRequest):
+    """Too many open Responses of this credential. End one; those that nobody is attached to count too."""
+
+    code = "credential_response_limit_reached"
+    type = "rate_limit_error"
+    status = 429
+
+
+class ConnectionLimitReached(InvalidRequest):
+    """The connection has reached the end of its lifetime, and closes once nothing is being sampled on it. Open a new
+    one and resume there."""
+
+    code = "websocket_connection_limit_reached"
+
+
+class SlowReader(InvalidRequest):
+    """Too many events wait to be read. The connection closes; open a new one and resume there."""
+
+    code = "slow_reader"
+    status = 408
 
 
 class Overloaded(CaesuraError):

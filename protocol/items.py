@@ -107,11 +107,15 @@ class InputMessage(msgspec.Struct, frozen=True, kw_only=True, tag="message"):
     text: str = msgspec.field(name="content")
 
 
-class FunctionCallOutput(msgspec.Struct, frozen=True, kw_only=True, tag="function_call_output"):
-    """What a local tool returned."""
+class FunctionCallOutput(msgspec.Struct, frozen=True, kw_only=True, tag="function_call_output", omit_defaults=True):
+    """What a local tool returned. ``status`` is one of :attr:`STATUSES`; ``failed`` says that ``output`` is why it
+    didn't."""
+
+    STATUSES: ClassVar[tuple[str, ...]] = ("completed", "incomplete", "failed")
 
     call_id: str
     output: str
+    status: str = "completed"
 
 
 InputItem = InputMessage | Reasoning | FunctionCall | FunctionCallOutput | HostedCall
@@ -157,8 +161,16 @@ def _item(raw: object, at: str) -> InputItem:
                 arguments=_string(raw, "arguments", at),
             )
         case "function_call_output":
+            status = raw.get("status")
+            if status is not None and status not in FunctionCallOutput.STATUSES:
+                statuses = ", ".join(FunctionCallOutput.STATUSES)
+                raise InvalidValue(f"'{at}.status' must be one of {statuses}.", param=f"{at}.status")
+            if raw.get("output") is None:
+                raise InvalidValue(f"'{at}.output' is missing. Give a string or text parts.", param=f"{at}.output")
             return FunctionCallOutput(
-                call_id=_string(raw, "call_id", at), output=_text(raw.get("output"), f"{at}.output")
+                call_id=_string(raw, "call_id", at),
+                output=_text(raw.get("output"), f"{at}.output"),
+                status=status or "completed",
             )
         case HostedCall.__struct_config__.tag:
             return HostedCall(

@@ -1,236 +1,255 @@
-"""The server's end of a connection: frames in, requests out; events in, frames out.
+"""The server's end of the protocol: all its Responses, whatever connection carries them.
 
-Drive it so: :meth:`ServerConnection.receive` with each frame, then :meth:`~ServerConnection.next_request` until it
-gives None, then send what :meth:`~ServerConnection.data_to_send` gives. Answer each request with the method that it
-names. Nothing a client sends raises here: what can't be carried out becomes an ``error`` frame.
+Drive it so: :meth:`.ServerConnection.receive` with each frame of a connection, then :meth:`ServerProtocol.next_request`
+until it gives None, then send what each connection's :meth:`~.ServerConnection.next_frame` gives. Answer each request
+with the method that it names. At :meth:`ServerProtocol.next_deadline`, call :meth:`ServerProtocol.advance_time` and do
+the same. Nothing that a client sends raises here: what can't be carried out becomes an ``error`` frame.
+
+``now`` is seconds of any clock that doesn't go back.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import Counter, deque
 
-import msgspec
-
-from .codec import decode_client_message, encode
+from .codec import encode
+from .deadlines import Deadlines
 from .errors import (
     CaesuraError,
+    CredentialResponseLimitReached,
     InvalidRequest,
     LocalProtocolViolation,
-    NothingToAppendTo,
-    Overloaded,
     ProtocolViolation,
+    ResponseNotFound,
 )
-from .items import FunctionCallOutput, InputItem, parse_input
-from .lanes import MAX_WAITING, Lane, Lanes
-from .messages import ErrorBody, ErrorEvent, ResponseAppend, ResponseCreate, ResponseEvent
-from .response import ResponseMachine
+from .event_log import Budget, EventLog
+from .events import ResponseAppended, ResponseEvent
+from .limits import DEFAULT_LIMITS, Limits
+from .server_connection import ServerConnection
+from .server_requests import AppendRequested, CreateRequested, EndRequested, Request
+from .server_response import ServerResponse
 from .state import Stimulus
 
-
-@dataclass(frozen=True, slots=True)
-class CreateRequested:
-    """A create whose turn has come. Answer with :meth:`ServerConnection.accept` or :meth:`ServerConnection.reject`."""
-
-    response: ResponseMachine
-    request: ResponseCreate
-    input: Sequence[InputItem]
-    received_at: float
+__all__ = ["AppendRequested", "CreateRequested", "EndRequested", "Request", "ServerProtocol", "ServerResponse"]
 
 
-@dataclass(frozen=True, slots=True)
-class AppendRequested:
-    """An append that the state table allows. Answer with :meth:`ServerConnection.accept` or
-    :meth:`ServerConnection.reject`; until then the Response has not changed."""
+class ServerProtocol:
+    """All Responses of a server, by id, and the connections that carry them."""
 
-    response: ResponseMachine
-    items: Sequence[InputItem]
-    resumes: bool
-    """Whether it answers the last open call."""
-    received_at: float
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.limits = limits
+        self.deadlines: Deadlines[object] = Deadlines()
+        self._responses: dict[str, ServerResponse] = {}
+        self._keys: dict[tuple[str, str], ServerResponse] = {}
+        self._num_open: Counter[str] = Counter()
+        self._ended: dict[str, dict[str, None]] = {}
+        self._requests: deque[Request] = deque()
+        self._num_connections = 0
+        self._ready: dict[ServerConnection, None] = {}
+        self._replay_budget = Budget(limits.max_replay_bytes_in_all)
 
+    def connect(self, now: float, *, credential: str = "") -> ServerConnection:
+        """A client has connected. ``credential`` stands for who it is; Responses are found by their owner alone."""
+        self._num_connections += 1
+        connection = ServerConnection(self, credential, self._num_connections)
+        self.deadlines.set(connection, now + self.limits.lifetime)
+        return connection
 
-@dataclass(frozen=True, slots=True)
-class ResponseCancelled:
-    """The client has given this Response up. Needs no answer; what it holds can be released."""
+    def has_output(self, connection: ServerConnection) -> None:
+        """Called by a connection that has something to send, or is to be closed."""
+        self._ready[connection] = None
 
-    response: ResponseMachine
+    def take_ready(self) -> list[ServerConnection]:
+        """The connections that have got something to send since the last call, or are to be closed."""
+        ready, self._ready = self._ready, {}
+        return list(ready)
 
-
-Request = CreateRequested | AppendRequested | ResponseCancelled
-
-
-@dataclass(slots=True, eq=False)
-class ServerConnection:
-    """One client's connection, with all its Responses.
-
-    :ivar num_errors: errors sent so far; numbers the next one.
-    """
-
-    num_errors: int = 0
-    _lanes: Lanes = field(default_factory=Lanes)
-    _creates: dict[ResponseMachine, CreateRequested] = field(default_factory=dict)
-    _ended: dict[str, ResponseMachine] = field(default_factory=dict)
-    _requests: deque[Request] = field(default_factory=deque)
-    _frames: list[str] = field(default_factory=list)
-
-    # --- in -------------------------------------------------------------------------------------------------------
-
-    def receive(self, data: str | bytes, now: float) -> None:
-        """Take in one frame: text, or bytes for a binary one. ``now`` is Unix time in seconds. Never raises."""
-        stream_id = None
-        try:
-            message = decode_client_message(data)
-            stream_id = message.stream_id
-            match message:
-                case ResponseCreate():
-                    self._create(message, now)
-                case ResponseAppend():
-                    self._append(message, now)
-        except CaesuraError as error:
-            self._error(error, stream_id)
+    # --- requests -------------------------------------------------------------------------------------------------
 
     def next_request(self) -> Request | None:
-        """What the server has to do next, in order of arrival; None if there is nothing."""
+        """What the server has to do next, in order; None if there is nothing."""
         return self._requests.popleft() if self._requests else None
 
-    def close(self) -> list[ResponseMachine]:
-        """The connection is gone: every Response that had not ended, now cancelled."""
-        lost = [response for response in self._lanes.responses() if not response.has_ended]
-        for response in lost:
-            response.advance(Stimulus.LOSE)
-        self._requests.clear()
-        self._creates.clear()
-        return lost
+    def request(self, request: Request) -> None:
+        """Ask the runtime for this."""
+        self._requests.append(request)
 
-    def _create(self, message: ResponseCreate, now: float) -> None:
-        items = parse_input(message.input)
-        lane = self._lanes.open(message.stream_id)
-        if len(lane.waiting) >= MAX_WAITING:
-            raise Overloaded(f"{MAX_WAITING} creates wait on this lane already. Wait for one to end.")
-        response = ResponseMachine(stream_id=message.stream_id)
-        response.advance(Stimulus.CREATE)
-        self._creates[response] = CreateRequested(response, message, items, now)
-        lane.waiting.append(response)
-        self._turn(lane)
+    def request_end(self, response: ServerResponse, status: str, reason: str) -> None:
+        """Ask for its end, once."""
+        if not response.is_ending:
+            response.is_ending = True
+            self.request(EndRequested(response, status, reason))
 
-    def _turn(self, lane: Lane) -> None:
-        """Hand out the lane's next create if nothing runs there. A paused Response doesn't hold the lane: its client
-        asks for another one instead of answering."""
-        current = lane.current
-        if lane.waiting and (current is None or current.has_ended or current.is_paused):
-            create = self._creates.pop(lane.waiting[0], None)
-            if create is not None:
-                self._requests.append(create)
+    def predecessor(self, request: CreateRequested) -> ServerResponse | None:
+        """The open Response whose place this create takes. It has to end, as superseded, before :meth:`accept`."""
+        connection = request.response.connection
+        return None if connection is None else connection.lane_of(request.response).open
 
-    def _append(self, message: ResponseAppend, now: float) -> None:
-        items = parse_input(message.input)
-        response = self._target(items, message.stream_id)
-        stimulus = response.check_append(items)
-        self._requests.append(AppendRequested(response, items, stimulus is Stimulus.APPEND_LAST, now))
+    def accept(self, request: CreateRequested | AppendRequested, now: float) -> None:
+        """Carry it out. After a create, :meth:`emit` its ``response.created``. An append changes its Response now.
 
-    def _target(self, items: Sequence[InputItem], stream_id: str | None) -> ResponseMachine:
-        """The Response that an append is for: the one whose calls it answers, else the lane's."""
-        call_ids = {item.call_id for item in items if isinstance(item, FunctionCallOutput)}
-        candidates = [*self._lanes.responses(), *self._ended.values()]
-        for response in candidates:
-            if not call_ids.isdisjoint(response.pending_calls.keys() | response.outputs.keys()):
-                return response
-        lane = self._lanes.find(stream_id)
-        if lane is None or lane.current is None:
-            raise NothingToAppendTo(
-                "No Response of this connection waits for an append. Begin one with response.create.", param="input"
-            )
-        return lane.current
-
-    # --- out ------------------------------------------------------------------------------------------------------
-
-    def data_to_send(self) -> list[str]:
-        """Text frames to send now, in order."""
-        frames, self._frames = self._frames, []
-        return frames
-
-    def accept(self, request: CreateRequested | AppendRequested) -> None:
-        """Carry it out. After a create, :meth:`emit` its ``response.created``; a Response that was paused on the
-        same lane is cancelled (a :class:`ResponseCancelled` request follows). An append changes its Response now.
-
-        :raises LocalProtocolViolation: it was answered before, or something else has ended its Response meanwhile.
+        :raises LocalProtocolViolation: it can't be, since something else has happened meanwhile.
         """
-        match request:
-            case CreateRequested(response=response):
-                lane = self._lane_of(response)
-                if not lane.waiting or lane.waiting[0] is not response:
-                    raise LocalProtocolViolation("This create has been answered already.")
-                lane.waiting.popleft()
-                superseded = self.supersede(request)
-                if superseded is not None:
-                    self._requests.append(ResponseCancelled(superseded))
-                lane.current = response
-            case AppendRequested(response=response, items=items):
-                try:
-                    response.apply_append(items)
-                except (InvalidRequest, ProtocolViolation) as error:
-                    raise LocalProtocolViolation(str(error)) from error
-
-    def supersede(self, request: CreateRequested) -> ResponseMachine | None:
-        """Cancel the Response that still holds the lane of this create, and give it; None if there is none. Part of
-        :meth:`accept`; a server calls it on its own to get room for the new Response."""
-        lane = self._lane_of(request.response)
-        current = lane.current
-        if current is None or current.has_ended:
-            return None
-        current.advance(Stimulus.SUPERSEDE)
-        self._remember(current)
-        return current
-
-    def reject(self, request: CreateRequested | AppendRequested, error: CaesuraError) -> None:
-        """Answer with an ``error`` event. A create is forgotten; an append leaves its Response as it was."""
+        response = request.response
         if isinstance(request, CreateRequested):
-            request.response.advance(Stimulus.REJECT)
-            lane = self._lane_of(request.response)
-            lane.waiting.remove(request.response)
-            self._error(error, request.response.stream_id)
-            self._turn(lane)
-        else:
-            outputs = [item.call_id for item in request.items if isinstance(item, FunctionCallOutput)]
-            refused = [call_id for call_id in outputs if call_id in request.response.pending_calls]
-            self._error(error, request.response.stream_id, refused)
+            if response.has_ended or response.connection is None:
+                raise LocalProtocolViolation("This create was answered already, or its connection was lost.")
+            response.connection.begin(response)
+            return
+        try:
+            stimulus = response.apply_append(request.append)
+        except (InvalidRequest, ProtocolViolation) as error:
+            raise LocalProtocolViolation(str(error)) from error
+        if stimulus is Stimulus.APPEND_LAST:
+            self.deadlines.cancel((response, "pause"))
+            return
+        if response.is_paused and not request.is_repeat:
+            self.deadlines.set((response, "pause"), now + self.limits.pause_timeout)
+        answered, pending = request.append.call_ids, list(response.pending_calls)
+        self.emit(response, ResponseAppended(response_id=response.id or "", answered=answered, pending=pending), now)
 
-    def emit(self, response: ResponseMachine, event: ResponseEvent) -> None:
-        """Queue an event of a Response, with its next sequence number.
+    def reject(self, request: CreateRequested | AppendRequested, error: CaesuraError, now: float) -> None:
+        """Answer with an ``error`` event. A create is forgotten; an append leaves its Response as it was."""
+        response, connection = request.response, request.response.connection
+        if isinstance(request, CreateRequested):
+            if not response.has_ended:
+                response.advance(Stimulus.REJECT)
+                self._closed(response)
+                self._drop_key(response)
+            if connection is not None:
+                connection.refuse(error, response.stream_id, key=response.idempotency_key)
+                connection.forget(response, now)
+        elif connection is not None:
+            connection.refuse(error, response.stream_id, response_id=response.id, raw=request.raw)
+
+    # --- events ---------------------------------------------------------------------------------------------------
+
+    def emit(self, response: ServerResponse, event: ResponseEvent, now: float) -> None:
+        """Number an event of a Response, keep it, and queue it for whoever is attached.
 
         :raises LocalProtocolViolation: the state table doesn't allow it now. Nothing is queued.
         """
         stamped = response.stamp(event)
         frame = encode(stamped)  # before anything changes, should it be impossible
+        unborn = response.is_unborn
         try:
             response.apply(stamped)
         except ProtocolViolation as error:
             raise LocalProtocolViolation(str(error)) from error
-        self._frames.append(frame)
+        response.log.add(frame)
+        connection = response.connection
+        if unborn:
+            self._responses[response.id or ""] = response
+        if connection is not None:
+            connection.queue(frame, now)
         if response.has_ended:
-            self._remember(response)
-        if response.has_ended or response.is_paused:
-            self._turn(self._lane_of(response))
+            self._ended_now(response, now)
+        elif response.is_paused and response.last_pause is stamped:
+            self.deadlines.set((response, "pause"), now + self.limits.pause_timeout)
+        if connection is not None and not response.is_sampling:
+            connection.forget(response, now) if unborn else connection.hand_out(now)
 
-    def _lane_of(self, response: ResponseMachine) -> Lane:
-        return self._lanes.open(response.stream_id)
+    def _ended_now(self, response: ServerResponse, now: float) -> None:
+        response.connection = None
+        self.deadlines.cancel((response, "pause"))
+        self.deadlines.set((response, "grace"), now + self.limits.grace)
+        self._closed(response)
+        ended = self._ended.setdefault(response.owner, {})
+        ended[response.id or ""] = None
+        while len(ended) > self.limits.max_ended:
+            self._forget(self._responses[next(iter(ended))])
 
-    def _remember(self, response: ResponseMachine) -> None:
-        """Keep a few ended Responses, so that a late append is told so rather than that its call is unknown."""
-        self._ended[response.id or ""] = response
-        while len(self._ended) > MAX_WAITING:
-            self._ended.pop(next(iter(self._ended)))
+    # --- who owns what --------------------------------------------------------------------------------------------
 
-    def _error(self, error: CaesuraError, stream_id: str | None, refused: Sequence[str] | None = None) -> None:
-        lane = self._lanes.find(stream_id)
-        event = ErrorEvent(
-            sequence_number=self.num_errors,
-            stream_id=msgspec.UNSET if lane is None or lane.stream_id is None else lane.stream_id,
-            status=error.status,
-            error=ErrorBody(type=error.type, code=error.code, message=error.message, param=error.param),
-            refused_call_ids=msgspec.UNSET if refused is None else refused,
+    def find(self, response_id: str, owner: str) -> ServerResponse:
+        """The Response of that id.
+
+        :raises ResponseNotFound: there is none, or its owner is another.
+        """
+        response = self._responses.get(response_id)
+        if response is None or response.owner != owner:
+            raise ResponseNotFound(f"No Response {response_id[:80]!r} here.", param="response_id")
+        return response
+
+    def find_by_key(self, key: str | None, owner: str) -> ServerResponse | None:
+        """The Response that was created with this idempotency key."""
+        return None if key is None else self._keys.get((owner, key))
+
+    def open(
+        self, connection: ServerConnection, *, stream_id: str | None, model: str | None, key: str | None
+    ) -> ServerResponse:
+        """A new Response for a create of this connection.
+
+        :raises CredentialResponseLimitReached: its owner has too many.
+        """
+        owner, limits = connection.credential, self.limits
+        if self._num_open[owner] >= limits.max_open_per_credential:
+            raise CredentialResponseLimitReached(
+                f"{limits.max_open_per_credential} Responses are open with these credentials, those that nobody is "
+                "attached to included. End one first."
+            )
+        log = EventLog(limits.max_replay_events, limits.max_replay_bytes, self._replay_budget)
+        response = ServerResponse(
+            owner=owner, log=log, connection=connection, stream_id=stream_id, model=model, idempotency_key=key
         )
-        self.num_errors += 1
-        self._frames.append(encode(event))
+        response.advance(Stimulus.CREATE)
+        self._num_open[owner] += 1
+        if key is not None:
+            self._keys[(owner, key)] = response
+        return response
+
+    def lose(self, response: ServerResponse) -> None:
+        """The connection of a Response that was not created yet is gone: nobody could ever find it."""
+        response.advance(Stimulus.LOSE)
+        response.connection = None
+        self._closed(response)
+        self._drop_key(response)
+
+    def detach(self, response: ServerResponse, now: float) -> None:
+        """Nobody carries it any more. It lives on for the grace period."""
+        response.connection = None
+        self.deadlines.set((response, "grace"), now + self.limits.grace)
+
+    def attach(self, response: ServerResponse, connection: ServerConnection) -> None:
+        """This connection carries it from now on. One that has ended is only read, and needs nobody."""
+        if not response.has_ended:
+            response.connection = connection
+            self.deadlines.cancel((response, "grace"))
+
+    def _closed(self, response: ServerResponse) -> None:
+        self._num_open[response.owner] -= 1
+        if not self._num_open[response.owner]:
+            del self._num_open[response.owner]
+
+    def _forget(self, response: ServerResponse) -> None:
+        self.deadlines.cancel((response, "grace"))
+        del self._responses[response.id or ""]
+        response.log.clear()
+        ended = self._ended[response.owner]
+        del ended[response.id or ""]
+        if not ended:
+            del self._ended[response.owner]
+        self._drop_key(response)
+
+    def _drop_key(self, response: ServerResponse) -> None:
+        if response.idempotency_key is not None:
+            self._keys.pop((response.owner, response.idempotency_key), None)
+
+    # --- time -----------------------------------------------------------------------------------------------------
+
+    def next_deadline(self) -> float | None:
+        """When :meth:`advance_time` has something to do next; None if never."""
+        return self.deadlines.next()
+
+    def advance_time(self, now: float) -> None:
+        """Do what has become due: pauses and grace periods that are over, connections that are too old."""
+        for key in self.deadlines.due(now):
+            match key:
+                case ServerConnection():
+                    key.expire(now)
+                case (ServerResponse() as response, "pause"):
+                    self.request_end(response, "incomplete", "append_timeout")
+                case (ServerResponse() as response, "grace") if response.has_ended:
+                    self._forget(response)
+                case (ServerResponse() as response, "grace"):
+                    self.request_end(response, "cancelled", "abandoned")

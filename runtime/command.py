@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import logging
 import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from ..protocol.limits import DEFAULT_LIMITS, Limits
 from ..sampler.errors import SamplerError
 from ..sampler.eviction import DEFAULT_POLICY, POLICIES
 from ..sampler.formats import FORMATS
@@ -71,6 +73,8 @@ def serve(argv: list[str]) -> int:
                 ),
                 listener,
                 replay=replay,
+                scripted=arguments.scripted,
+                limits=dataclasses.replace(DEFAULT_LIMITS, **dict(arguments.limit)),
                 on_ready=lambda batch_invariant: say_what_is_served(url, batch_invariant),
             )
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -125,6 +129,22 @@ def _size(text: str) -> int:
         return parse_size(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+_LIMITS = {field.name: field.type for field in dataclasses.fields(Limits)}
+
+
+def _limit(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    if name not in _LIMITS:
+        raise argparse.ArgumentTypeError(f"there is no limit {name!r}; the limits are {', '.join(_LIMITS)}")
+    try:
+        number = int(value) if _LIMITS[name] == "int" else float(value)
+    except ValueError:
+        number = -1
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{name} must be a number above 0, not {value!r}")
+    return name, number
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -201,6 +221,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--replay", metavar="FILE", help="force the turns of this JSON script instead of sampling; for experiments"
+    )
+    parser.add_argument(
+        "--scripted",
+        action="store_true",
+        help="let a request bring the model's turns as JSON in its first user message; for 'caesura conform'",
+    )
+    parser.add_argument(
+        "--limit",
+        type=_limit,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help=f"a bound of the protocol, times in seconds; may be repeated: {', '.join(_LIMITS)}",
     )
     parser.add_argument("--verbose", action="store_true", help="log the costs of every Response that ends, on stderr")
     return parser

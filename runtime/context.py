@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..protocol.items import OutputItem
-from ..protocol.messages import InputTokensDetails, OutputTokensDetails, Response, Usage
+from ..protocol.resource import InputTokensDetails, OutputTokensDetails, Response, Usage
 from ..sampler.chat_template import ToolCall, tool_message
 from ..sampler.engine import FinishReason, SamplingParams, TokenSequence
+from ..sampler.replay import ReplayScript
 from .accounting import Accounting
 from .constraints import Constraints
 from .pending import Call, Outputs
@@ -26,6 +27,7 @@ class Context:
     :ivar response: the Response as ``response.created`` announced it; its ``output`` and ``usage`` are not kept up.
     :ivar params: how to sample, without what differs from turn to turn.
     :ivar num_turns: assistant turns so far, those of the input included: the index of the next one in a replay.
+    :ivar replay: forces its turns in place of sampling.
     :ivar max_tool_calls: how many calls are carried out; None for any number.
     :ivar limit_told: the model has been told that this bound is reached.
     :ivar reasoning_tokens: sampled tokens whose text went into reasoning items.
@@ -40,6 +42,7 @@ class Context:
     accounting: Accounting
     hosted_names: frozenset[str]
     num_turns: int
+    replay: ReplayScript | None = None
     max_output_tokens: int | None = None
     max_tool_calls: int | None = None
     limit_told: bool = False
@@ -59,7 +62,11 @@ class Context:
                 tool_message(output, call_id=call.template_id, name=call.name)
                 for call, output in zip(calls, outputs.answers, strict=True)
             ]
-            added = [{"role": message.role, "content": message.text} for message in outputs.messages]
+            # Templates know no developers; elsewhere in a conversation they are system messages too.
+            roles = {"developer": "system"}
+            added = [
+                {"role": roles.get(message.role, message.role), "content": message.text} for message in outputs.messages
+            ]
             tokens = self.service.model.chat_template.encode_suffix(
                 [*results, *added],
                 calls=[ToolCall(call.name, "{}", call.template_id) for call in calls],
@@ -71,6 +78,12 @@ class Context:
     def fits(self, tokens: Sequence[int]) -> bool:
         """Whether these tokens fit the sequence and leave room for one more to be sampled."""
         return len(tokens) < self.sequence.room()
+
+    def has_room_for(self, texts: Sequence[str]) -> bool:
+        """The same for outputs while the model still samples: what is around them, and the rest of the turn, is not
+        known yet."""
+        tokenize = self.service.model.vocab.tokenize
+        return sum(len(tokenize(text, parse_special=False)) for text in texts) < self.sequence.room()
 
     def extend(self, tokens: Sequence[int]) -> None:
         """Add them to the sequence; they are decoded with the next turn's first step.
@@ -85,7 +98,7 @@ class Context:
         if left is not None and left <= 0:
             return None
         grammar = self.constraints.after_call if self.accounting.tool_calls else self.constraints.until_call
-        if self.service.replay is not None:
+        if self.replay is not None:
             grammar = None  # what is forced is what was recorded, whatever this request would have let the model say
         if left is None and grammar is None:
             return self.params
@@ -96,8 +109,7 @@ class Context:
 
         :raises ReplayExhausted: the script has no such turn.
         """
-        replay = self.service.replay
-        return None if replay is None else replay.tokens(self.num_turns, self.service.model.chat_template)
+        return None if self.replay is None else self.replay.tokens(self.num_turns, self.service.model.chat_template)
 
     def end_turn(self, finish: FinishReason | None) -> None:
         """Count the turn, and note when it was cut short."""

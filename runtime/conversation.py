@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..protocol.errors import InvalidValue, UnknownCallId
+from ..protocol.errors import InvalidValue, ToolCallNotFound
 from ..protocol.items import FunctionCall, FunctionCallOutput, HostedCall, InputItem, InputMessage, Reasoning
 from ..sampler.chat_template import Message, ToolCall, assistant_message, tool_message
 
@@ -20,7 +20,7 @@ def chat_messages(instructions: str | None, items: Sequence[InputItem]) -> list[
     accept only one, and only there. Text and calls that the assistant made between two outputs become one turn.
     Reasoning goes with what the assistant said or called next; what is shown of it is the template's business.
 
-    :raises UnknownCallId: an output answers no call of this input.
+    :raises ToolCallNotFound: an output answers no call of this input.
     :raises InvalidValue: two calls of one turn have the same id.
     """
     system = [instructions] if instructions else []
@@ -62,13 +62,13 @@ def chat_messages(instructions: str | None, items: Sequence[InputItem]) -> list[
                 unanswered[call_id] = name
             case HostedCall(call_id=call_id, name=name, output=output):
                 hosted_outputs.append(tool_message(output or "", call_id=call_id, name=name))
-            case FunctionCallOutput(call_id=call_id, output=output):
+            case FunctionCallOutput(call_id=call_id):
                 if call_id not in unanswered:
-                    raise UnknownCallId(
+                    raise ToolCallNotFound(
                         f"No function_call with call_id {call_id!r} comes before its output in 'input'.",
                         param=f"input[{at}].call_id",
                     )
-                messages.append(tool_message(output, call_id=call_id, name=unanswered.pop(call_id)))
+                messages.append(tool_message(shown(item), call_id=call_id, name=unanswered.pop(call_id)))
         thought = ""
     messages += hosted_outputs
     messages += [tool_message(INTERRUPTED, call_id=call, name=name) for call, name in unanswered.items()]
@@ -78,3 +78,9 @@ def chat_messages(instructions: str | None, items: Sequence[InputItem]) -> list[
 def num_assistant_turns(messages: Sequence[Message]) -> int:
     """How many turns the assistant has had."""
     return sum(message["role"] == "assistant" for message in messages)
+
+
+def shown(output: FunctionCallOutput) -> str:
+    """What the model reads of an output. A chat template has no place for its status."""
+    failed = output.status == "failed" and not output.output.startswith("Error")
+    return f"Error: {output.output}" if failed else output.output

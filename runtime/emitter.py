@@ -2,36 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ..protocol.connection import CreateRequested, ServerConnection
-from ..protocol.messages import ResponseEvent
-from ..protocol.response import ResponseMachine
+from ..protocol.connection import CreateRequested, ServerResponse
+from ..protocol.events import ResponseEvent
+
+if TYPE_CHECKING:
+    from .rollouts import Rollouts
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a Response ends that is not let finish: ``cancelled`` or ``incomplete``, and why."""
+
+    status: str
+    reason: str
 
 
 class Emitter:
-    """``emit(event)`` queues an event of this Response, ``await emit.flush()`` puts what is queued on the wire.
+    """``emit(event)`` queues an event of this Response, ``emit.flush()`` has what is queued sent.
 
     Two steps, so that all events of one engine step share a wake-up of the transport.
+
+    :ivar ending: set before the rollout's task is cancelled: its last event is to say this.
     """
 
-    def __init__(
-        self,
-        connection: ServerConnection,
-        response: ResponseMachine,
-        flush: Callable[[], Awaitable[None]],
-        make_room: Callable[[], Awaitable[bool]],
-    ) -> None:
-        """``make_room`` gives up the Response that this one takes the place of, and says whether there was one."""
-        self.response = response
-        self.flush = flush
-        self.make_room = make_room
-        self._connection = connection
+    def __init__(self, rollouts: Rollouts, request: CreateRequested) -> None:
+        self.response: ServerResponse = request.response
+        self.ending: Ending | None = None
+        self.flush: Callable[[], None] = rollouts.settle
+        self._rollouts = rollouts
+        self._request = request
 
-    def begin(self, request: CreateRequested) -> None:
-        """The request is fine: the Response takes its place on the connection."""
-        self._connection.accept(request)
+    async def begin(self) -> None:
+        """The request is fine: the Response takes its place on its lane, once the one that holds it has ended.
+
+        :raises LocalProtocolViolation: nobody waits for it any more.
+        """
+        await self.make_room()
+        self._rollouts.accept(self._request)
+
+    async def make_room(self) -> bool:
+        """End the Response that this one takes the place of; whether there was one."""
+        return await self._rollouts.supersede(self._request)
 
     def __call__(self, event: ResponseEvent) -> None:
         """Queue it. Raises :class:`..protocol.errors.LocalProtocolViolation` where the state table forbids it."""
-        self._connection.emit(self.response, event)
+        self._rollouts.emit(self.response, event)

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from ..protocol.append_items import Append
 from ..protocol.errors import ContextLengthExceeded
-from ..protocol.items import FunctionCall, FunctionCallOutput, HostedCall, InputItem, InputMessage
-from ..protocol.messages import DoneResponse, OutputItemDone, ResponseDone
+from ..protocol.events import OutputItemDone
+from ..protocol.items import FunctionCall, HostedCall, InputMessage
+from .conversation import shown
 from .emitter import Emitter
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ class Resolver(Protocol):
         """Start on it. The future gives its output; it never fails, since a tool's failure is an output too."""
         ...
 
-    async def announce(self) -> None:
+    def announce(self) -> None:
         """All calls of the turn have begun; called if at least one of them is this resolver's."""
         ...
 
@@ -82,23 +84,25 @@ class Answers:
     def __init__(self, context: Context, emit: Emitter, local: LocalTools) -> None:
         self._context = context
         self._local = local
+        local.context = context
         self._hosted = HostedTools(emit, context)
         self._refused = RefusedCalls()
 
     async def __call__(self, calls: Sequence[Call]) -> Outputs:
         accounting = self._context.accounting
         accounting.tool_calls += sum(call.refusal is None for call in calls)
-        self._local.begin_turn(self._context, calls)
+        self._local.begin_turn(calls)
         resolvers = [self._resolver(call) for call in calls]
         pending = [resolver.begin(call) for resolver, call in zip(resolvers, calls, strict=True)]
         self._context.sequence.expect([call.name for call in calls])
         for resolver in _distinct(resolvers):
-            await resolver.announce()
-        with accounting.stage("paused" if self._local in resolvers else "hosted_tools"):
+            resolver.announce()
+        with accounting.stage("paused" if self._local.emit.response.is_paused else "hosted_tools"):
             answers = await asyncio.gather(*pending)
+        outputs = Outputs(tuple(answers), tuple(self._local.messages))
         for resolver in _distinct(resolvers):
             resolver.conclude()
-        return Outputs(tuple(answers), tuple(self._local.messages))
+        return outputs
 
     def _resolver(self, call: Call) -> Resolver:
         if call.refusal is not None:
@@ -114,65 +118,71 @@ def _distinct(resolvers: Iterable[Resolver]) -> Iterable[Resolver]:
 class LocalTools:
     """The client runs them: ``response.done`` goes out, ``response.append`` comes in.
 
-    The session hands appends in by :meth:`check` and :meth:`resolve`.
+    Appends are handed in by :meth:`check` and :meth:`resolve`, from the moment on when a call's item is done: an output
+    may come while the model still samples the next call.
     """
 
     emit: Emitter
     messages: list[InputMessage] = field(default_factory=list)
-    _context: Context | None = None
+    context: Context | None = None
     _calls: Sequence[Call] = ()
     _futures: dict[str, asyncio.Future[str]] = field(default_factory=dict)
 
-    def begin_turn(self, context: Context, calls: Sequence[Call]) -> None:
-        """Forget the turn before."""
-        self._context, self._calls = context, calls
-        self._futures.clear()
-        self.messages = []
+    def begin_turn(self, calls: Sequence[Call]) -> None:
+        """These are all the calls of the turn."""
+        self._calls = calls
 
     def begin(self, call: Call) -> asyncio.Future[str]:
-        return self._futures.setdefault(call.call_id, asyncio.get_running_loop().create_future())
+        return self._future(call.call_id)
 
-    async def announce(self) -> None:
-        context = self._context
-        if context is not None:
-            context.accounting.pauses += 1
-            self.emit(ResponseDone(response=DoneResponse(id=self.emit.response.id, usage=context.usage())))
-        await self.emit.flush()
+    def announce(self) -> None:
+        """Pause, if an output is still missing."""
+        if self.context is not None and not all(future.done() for future in self._futures.values()):
+            self.context.accounting.pauses += 1
+            self.emit(self.emit.response.pause(self.context.usage()))
+        self.emit.flush()
 
     def conclude(self) -> None:
-        """Nothing to say: the client has the outputs already."""
+        """The client has the outputs already. What comes from now on is of the next turn."""
+        self._calls, self.messages = (), []
+        self._futures.clear()
 
-    def check(self, items: Sequence[InputItem]) -> None:
+    def check(self, append: Append) -> None:
         """Whether these outputs, with those that are known, fit the context.
 
-        :raises ContextLengthExceeded: they don't. The Response stays paused; a shorter output may be appended.
+        :raises ContextLengthExceeded: they don't. The Response is as it was; a shorter output may be appended.
         """
-        context = self._context
+        context = self.context
         if context is None:
             return
         known = {call_id: future.result() for call_id, future in self._futures.items() if future.done()}
-        known |= {item.call_id: item.output for item in items if isinstance(item, FunctionCallOutput)}
-        added = [item for item in items if isinstance(item, InputMessage)]
-        answers = tuple(known.get(call.call_id, call.refusal or "") for call in self._calls)
-        outputs = Outputs(answers, tuple([*self.messages, *added]))
-        tokens = context.render(self._calls, outputs)
-        if not context.fits(tokens):
+        known |= {output.call_id: shown(output) for output in append.outputs}
+        messages = [*self.messages, *append.messages]
+        if self._calls:
+            answers = tuple(known.get(call.call_id, call.refusal or "") for call in self._calls)
+            fits = context.fits(context.render(self._calls, Outputs(answers, tuple(messages))))
+        else:
+            fits = context.has_room_for([*known.values(), *(message.text for message in messages)])
+        if not fits:
             raise ContextLengthExceeded(
-                f"These outputs make {len(tokens)} tokens and the context has room for {context.sequence.room() - 1}. "
-                "The Response is still paused: append a shorter output.",
+                f"These outputs don't fit: the context has room for {context.sequence.room() - 1} tokens. The Response "
+                "is as it was: append a shorter output.",
                 param="input",
             )
 
-    def resolve(self, items: Sequence[InputItem]) -> None:
+    def resolve(self, append: Append) -> None:
         """Answer the calls. Outputs that are known already are passed over."""
-        for item in items:
-            match item:
-                case InputMessage():
-                    self.messages.append(item)
-                case FunctionCallOutput(call_id=call_id, output=output):
-                    future = self._futures.get(call_id)
-                    if future is not None and not future.done():
-                        future.set_result(output)
+        self.messages += append.messages
+        for output in append.outputs:
+            future = self._future(output.call_id)
+            if not future.done():
+                future.set_result(shown(output))
+
+    def _future(self, call_id: str) -> asyncio.Future[str]:
+        future = self._futures.get(call_id)
+        if future is None:
+            future = self._futures[call_id] = asyncio.get_running_loop().create_future()
+        return future
 
 
 @dataclass(slots=True, eq=False)
@@ -188,9 +198,9 @@ class HostedTools:
         self._running[call] = task
         return task
 
-    async def announce(self) -> None:
+    def announce(self) -> None:
         """Put the calls' items on the wire, where they are shown as in progress."""
-        await self.emit.flush()
+        self.emit.flush()
 
     def conclude(self) -> None:
         """Say what they gave. Not as soon as they have: while the Response is paused, no event may come."""
@@ -218,7 +228,7 @@ class RefusedCalls:
         future.set_result(call.refusal or "")
         return future
 
-    async def announce(self) -> None:
+    def announce(self) -> None:
         """Nothing to say: the calls' items are done already."""
 
     def conclude(self) -> None:

@@ -6,7 +6,7 @@ Validation, rendering, tokenising, a sequence in the engine. Whatever is wrong w
 
 from __future__ import annotations
 
-import uuid
+import time
 from collections.abc import Sequence
 
 from ..protocol.connection import CreateRequested
@@ -17,7 +17,9 @@ from ..protocol.errors import (
     ModelNotFound,
     PreviousResponseNotFound,
 )
-from ..protocol.messages import Response, ResponseCreate, ResponseCreated, ResponseInProgress
+from ..protocol.events import ResponseCreated, ResponseInProgress
+from ..protocol.messages import ResponseCreate
+from ..protocol.resource import Response
 from ..sampler.engine import SamplingParams, TokenSequence
 from ..sampler.errors import NoFreeSequence
 from .accounting import Accounting
@@ -26,7 +28,9 @@ from .constraints import make_constraints
 from .context import Context
 from .conversation import chat_messages, num_assistant_turns
 from .emitter import Emitter
-from .request_params import check_bounds, check_depth, sampling_params, text_options, text_schema
+from .postinference import new_response_id
+from .request_params import check_bounds, sampling_params, text_options, text_schema
+from .scripted import scripted_turns
 from .service import Service
 from .tool_definitions import read_tools
 
@@ -43,12 +47,12 @@ async def preinference(request: CreateRequested, service: Service, emit: Emitter
     accounting.preinference_runs += 1
     create = request.request
     _check_supported(create, service)
-    check_depth(create)
     check_bounds(create)
     params = sampling_params(create, service)
     tools = read_tools(create.tools or [], service)
     with_tools = bool(tools.functions) and create.tool_choice != "none"
     messages = chat_messages(create.instructions, request.input)
+    script = scripted_turns(request.input) if service.scripted else None
     template = service.model.chat_template
     if with_tools and template.tool_problem is not None:
         raise InvalidValue(f"This model can't go on after a tool's result: {template.tool_problem}.", param="tools")
@@ -70,10 +74,10 @@ async def preinference(request: CreateRequested, service: Service, emit: Emitter
         sequence = await _open(tokens, service, emit)
     try:
         response = _announced(request, params)
-        emit.begin(request)
+        await emit.begin()
         emit(ResponseCreated(response=response))
         emit(ResponseInProgress(response=response))
-        await emit.flush()
+        emit.flush()
     except BaseException:
         await sequence.close()
         raise
@@ -86,6 +90,7 @@ async def preinference(request: CreateRequested, service: Service, emit: Emitter
         accounting=accounting,
         hosted_names=tools.hosted_names,
         num_turns=num_assistant_turns(messages),
+        replay=service.replay if script is None else script,
         max_output_tokens=create.max_output_tokens,
         max_tool_calls=0 if create.tool_choice == "none" else create.max_tool_calls,
     )
@@ -104,8 +109,8 @@ async def _open(tokens: Sequence[int], service: Service, emit: Emitter) -> Token
 def _announced(request: CreateRequested, params: SamplingParams) -> Response:
     create = request.request
     return Response(
-        id=f"resp_{uuid.uuid4().hex}",
-        created_at=int(request.received_at),
+        id=new_response_id(),
+        created_at=int(time.time()),
         status="in_progress",
         model=create.model or "",
         instructions=create.instructions,

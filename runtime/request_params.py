@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from ..protocol.errors import InvalidValue
-from ..protocol.messages import ResponseCreate, plain_text
+from ..protocol.messages import ResponseCreate
+from ..protocol.resource import plain_text
 from ..sampler.engine import SamplingParams
 from .boundary import translated
 from .service import Service
@@ -16,10 +15,6 @@ LOGPROBS = "message.output_text.logprobs"
 """What ``include`` names to get log-probabilities. Other names are passed over, as clients ask for all they know."""
 
 MAX_COUNT = 2**31 - 1
-
-_ECHOED = ("tools", "tool_choice", "text", "reasoning")
-_MARGIN = 100
-"""Levels of JSON that must be left for the messages around what is echoed, and for the stack they are written from."""
 
 
 def sampling_params(create: ResponseCreate, service: Service) -> SamplingParams:
@@ -49,22 +44,6 @@ def check_bounds(create: ResponseCreate) -> None:
         value = getattr(create, name)
         if value is not None and not 1 <= value <= MAX_COUNT:
             raise InvalidValue(f"'{name}' must be between 1 and {MAX_COUNT}.", param=name)
-
-
-def check_depth(create: ResponseCreate) -> None:
-    """What could just be read may be too deep to be written again, when there is a Response already.
-
-    :raises InvalidValue: a field that is echoed is nested too deeply.
-    """
-    for name in _ECHOED:
-        value = getattr(create, name)
-        if isinstance(value, dict | list):
-            for _ in range(_MARGIN):
-                value = [value]
-            try:
-                msgspec.json.encode(value)
-            except RecursionError:
-                raise InvalidValue(f"'{name}' is nested too deeply.", param=name) from None
 
 
 def text_options(create: ResponseCreate) -> dict[str, Any]:

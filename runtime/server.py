@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from functools import partial
 
 import uvicorn
 
+from ..protocol.limits import DEFAULT_LIMITS, Limits
 from ..sampler.engine import Engine
 from ..sampler.eviction import DEFAULT_POLICY
 from ..sampler.llama_engine import LlamaEngine
@@ -20,7 +22,10 @@ from ..sampler.model import Model
 from ..sampler.process_engine import ProcessEngine
 from ..sampler.replay import ReplayScript
 from .app import create_app
+from .rollouts import Rollouts
 from .service import Service
+
+_TRANSPORT_MARGIN = 4
 
 GRACE_SECONDS = 5
 """How long open connections may take to close on shutdown."""
@@ -47,6 +52,11 @@ class Settings:
     eviction: str = DEFAULT_POLICY
     share_prefixes: bool = True
     engine: str = DEFAULT_ENGINE
+
+
+def _is_no_refusal(record: logging.LogRecord) -> bool:
+    """uvicorn takes a handshake that is refused with an answer for one that was forgotten, and logs an error."""
+    return "without completing handshake" not in record.getMessage()
 
 
 class _Server(uvicorn.Server):
@@ -76,11 +86,14 @@ async def serve(
     listener: socket.socket,
     *,
     replay: ReplayScript | None = None,
+    scripted: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
     on_ready: Callable[[bool], None] = lambda batch_invariant: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. The listening socket is the caller's, bound but maybe not listening yet.
 
-    ``on_ready`` is told whether the engine is batch-invariant.
+    ``scripted`` lets requests bring the model's turns (:mod:`.scripted`). ``on_ready`` is told whether the engine is
+    batch-invariant.
 
     :raises SamplerError: the engine can't be started with these settings.
     """
@@ -95,16 +108,23 @@ async def serve(
         eviction=settings.eviction,
         share_prefixes=settings.share_prefixes,
     )
+    service = Service(model, engine, model_names, replay, scripted)
+    rollouts = Rollouts(service, limits)
     try:
         config = uvicorn.Config(
-            create_app(Service(model, engine, model_names, replay)),
+            create_app(service, rollouts),
             ws="websockets-sansio",
+            # Messages a little too large are answered with an error; the transport closes on far larger ones.
+            ws_max_size=_TRANSPORT_MARGIN * limits.max_message_bytes,
             ws_per_message_deflate=False,
+            ws_ping_interval=limits.ping_interval,
             lifespan="off",
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
+        logging.getLogger("uvicorn.error").addFilter(_is_no_refusal)
         await _Server(config, partial(on_ready, engine.batch_invariant)).serve(sockets=[listener])
     finally:
+        await rollouts.close()
         await engine.close()

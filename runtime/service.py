@@ -17,12 +17,14 @@ class Service:
 
     :ivar model_names: what clients may call the model.
     :ivar replay: forces its turns in place of sampling; None for a real model.
+    :ivar scripted: requests may bring such turns themselves (:mod:`.scripted`).
     """
 
     model: Model
     engine: Engine
     model_names: frozenset[str]
     replay: ReplayScript | None = None
+    scripted: bool = False
     hosted_tools: Mapping[str, HostedTool] = field(default_factory=lambda: HOSTED_TOOLS)
 
     @property

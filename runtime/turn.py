@@ -30,7 +30,7 @@ async def sample(context: Context, emit: Emitter) -> Sequence[Call]:
         async for tokens in stream:
             for sampled in tokens:
                 turn.take(reader.read(sampled))
-            await emit.flush()
+            emit.flush()
     context.end_turn(context.sequence.finish_reason)
     turn.take(reader.finish())
     return turn.end()

@@ -8,17 +8,7 @@ from typing import TypedDict
 
 import msgspec
 
-from ..protocol.items import (
-    FunctionCall,
-    HostedCall,
-    OutputItem,
-    OutputMessage,
-    OutputText,
-    Reasoning,
-    ReasoningText,
-    TokenLogprob,
-)
-from ..protocol.messages import (
+from ..protocol.events import (
     ContentPartAdded,
     ContentPartDone,
     FunctionCallArgumentsDelta,
@@ -29,6 +19,16 @@ from ..protocol.messages import (
     OutputTextDone,
     ReasoningTextDelta,
     ReasoningTextDone,
+)
+from ..protocol.items import (
+    FunctionCall,
+    HostedCall,
+    OutputItem,
+    OutputMessage,
+    OutputText,
+    Reasoning,
+    ReasoningText,
+    TokenLogprob,
 )
 from ..sampler.tool_call_deltas import ArgumentsDelta, CallFinished, CallStarted, Delta, ReasoningDelta, TextDelta
 from .context import Context

@@ -1,85 +1,61 @@
-"""Write what the spec takes from the code: ``python spec/generate.py`` (``--check`` only compares, exit status 1)."""
+"""Write what the spec takes from the code: ``python spec/generate.py`` (``--check`` only compares, exit status 1).
+
+The message structs, the state table, the error tree, the limits and the list of requirements are the one source. From
+them come the parts of PROTOCOL.md between its markers, ``schema.json`` and ``asyncapi.yaml``.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
-from caesura.protocol import errors
-from caesura.protocol.state import ENDED, TRANSITIONS, State, Stimulus
+from generator import asyncapi, reference, schema, tables, text
 
 HERE = Path(__file__).parent
-NOTICE = "<!-- Generated from the code by spec/generate.py; edit that instead. -->\n"
 
 
-def states() -> str:
-    """The state table, and the same as a diagram."""
-    used = [stimulus for stimulus in Stimulus if any(stimulus in row for row in TRANSITIONS.values())]
-    lines = [
-        NOTICE,
-        "# States of a Response",
-        "",
-        "Both ends run this table over the same messages. What is not in it is invalid; the essay is in",
-        "`protocol/state.py`.",
-        "",
-        "| state | message | next state |",
-        "|---|---|---|",
-    ]
-    for state, row in TRANSITIONS.items():
-        lines += [f"| {state.value} | {used_.value} | {row[used_].value} |" for used_ in used if used_ in row]
-    lines += ["", f"Ended for good: {', '.join(state.value for state in State if state in ENDED)}.", ""]
-    lines += ["```mermaid", "stateDiagram-v2", f"    [*] --> {State.NEW.value}"]
-    for state, row in TRANSITIONS.items():
-        for target in State:
-            names = [stimulus.name.lower() for stimulus in Stimulus if row.get(stimulus) is target]
-            if names and target is not state:
-                lines.append(f"    {state.value} --> {target.value}: {', '.join(names)}")
-    lines += [f"    {state.value} --> [*]" for state in State if state in ENDED]
-    return "\n".join([*lines, "```", ""])
-
-
-def error_codes() -> str:
-    """Every error that a peer can see."""
-    lines = [
-        NOTICE,
-        "# Error codes",
-        "",
-        "An `error` event carries `status`, `sequence_number` and `error{type, code, message, param}`. The connection",
-        "and the Responses on it live on. The tree is in `protocol/errors.py`.",
-        "",
-        "| code | status | type | meaning |",
-        "|---|---|---|---|",
-    ]
-    seen: list[type[errors.CaesuraError]] = []
-    stack: list[type[errors.CaesuraError]] = [errors.CaesuraError]
-    while stack:
-        found = stack.pop()
-        stack += sorted(found.__subclasses__(), key=lambda cls: cls.__name__, reverse=True)
-        local = issubclass(found, errors.ProtocolViolation)  # raised on this side, never sent
-        if found.__module__ == errors.__name__ and not found.__subclasses__() and not local:
-            seen.append(found)
-    for error in sorted(seen, key=lambda cls: (cls.status, cls.code)):
-        meaning = " ".join((error.__doc__ or "").split()).replace("``", "`")
-        lines.append(f"| `{error.code}` | {error.status} | `{error.type}` | {meaning} |")
-    return "\n".join([*lines, ""])
-
-
-FILES = {"states.md": states, "errors.md": error_codes}
+def generate(protocol: str) -> dict[str, str]:
+    """What each file has to hold. ``protocol`` is the text of PROTOCOL.md as it is."""
+    filled = text.fill(
+        protocol,
+        {
+            "contents": lambda: text.contents(protocol),
+            "states": tables.states,
+            "diagram": tables.diagram,
+            "refusals": tables.refusals,
+            "errors": tables.error_codes,
+            "limits": tables.limits,
+            "client-messages": reference.client_messages,
+            "response-events": reference.response_events,
+            "stream-events": reference.stream_events,
+            "connection-messages": reference.connection_messages,
+            "objects": reference.inner_objects,
+            "input-items": reference.input_items,
+            "requirements": lambda: tables.requirements(protocol),
+        },
+    )
+    return {
+        "PROTOCOL.md": filled,
+        "schema.json": json.dumps(schema.schema(), indent=1, ensure_ascii=False) + "\n",
+        "asyncapi.yaml": asyncapi.text(),
+    }
 
 
 def main(arguments: list[str]) -> int:
-    stale = [name for name, write in FILES.items() if _read(HERE / name) != write()]
+    made = generate((HERE / "PROTOCOL.md").read_text(encoding="utf-8"))
+    stale = [name for name, content in made.items() if _read(HERE / name) != content]
     if "--check" in arguments:
         for name in stale:
             print(f"spec/{name} is not what the code says: run `make generate`", file=sys.stderr)
         return 1 if stale else 0
-    for name, write in FILES.items():
-        (HERE / name).write_text(write())
+    for name in stale:
+        (HERE / name).write_text(made[name], encoding="utf-8")
     return 0
 
 
 def _read(file: Path) -> str:
-    return file.read_text() if file.exists() else ""
+    return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ from pathlib import Path
 import caesura.client
 import pytest
 import websockets.sync.client
+from caesura.protocol.events import ResponseDone
 from caesura.protocol.items import HostedCall
-from caesura.protocol.messages import ResponseDone
+from caesura.protocol.opening import APPEND_MODE
 
 SECONDS = 240
 COMMAND = [sys.executable, "-c", "import sys; from caesura.client.command_line import main; sys.exit(main())"]
@@ -73,7 +74,9 @@ def test_functions_as_tools(server: tuple[str, str]) -> None:
 
     async def main() -> None:
         async with caesura.client.connect(url) as client:
-            stream = client.stream(model=model, input="Call get_weather with city = Oslo.", tools=[get_weather])
+            stream = client.stream(
+                model=model, input="Call get_weather with city = Oslo.", tools=[get_weather], early_tools=False
+            )
             pauses = [event async for event in stream if isinstance(event, ResponseDone)]
             result = stream.result
             assert result.status == "completed"
@@ -104,9 +107,11 @@ def test_bad_frames_on_a_real_socket(server: tuple[str, str]) -> None:
     frames: list[tuple[str | bytes, str]] = [
         ("", "invalid_json"),
         ("{", "invalid_json"),
-        ("[" * 50_000, "invalid_json"),
+        ("[" * 50_000, "message_too_deep"),
         (b"\x00binary", "binary_frame"),
-        ('{"type": "response.cancel"}', "unknown_message_type"),
+        ('{"type": "response.destroy"}', "unknown_message_type"),
+        ('{"type": "response.cancel"}', "response_not_found"),
+        ('{"type": "response.resume", "response_id": "resp_nobody"}', "response_not_found"),
         (json.dumps({"type": "response.create", "model": model}), "missing_required_parameter"),
         (json.dumps({"type": "response.create", "model": "gpt-17", "input": "hi"}), "model_not_found"),
         (json.dumps({"type": "response.create", "model": model, "input": "x " * 20_000}), "context_length_exceeded"),
@@ -119,7 +124,7 @@ def test_bad_frames_on_a_real_socket(server: tuple[str, str]) -> None:
             "response_not_found",
         ),
     ]
-    with websockets.sync.client.connect(url.replace("http", "ws") + "/v1/responses") as socket:
+    with websockets.sync.client.connect(url.replace("http", "ws") + f"/v1/responses?{APPEND_MODE}") as socket:
         for number, (frame, code) in enumerate(frames):
             socket.send(frame)
             event = json.loads(socket.recv(timeout=SECONDS))

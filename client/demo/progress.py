@@ -7,20 +7,21 @@ import time
 from rich.console import Console
 from rich.text import Text
 
-from ...protocol.items import FunctionCall
-from ...protocol.messages import (
+from ...protocol.events import (
     FunctionCallArgumentsDelta,
     OutputItemAdded,
     OutputItemDone,
     OutputTextDelta,
     ReasoningTextDelta,
+    ResponseCancelled,
     ResponseCompleted,
     ResponseCreated,
     ResponseDone,
     ResponseFailed,
     ResponseIncomplete,
 )
-from ..results import RunEvent, ToolFinished
+from ...protocol.items import FunctionCall
+from ..results import EventsLost, Reconnecting, Resumed, RunEvent, ToolFinished
 
 _INDENT = " " * 11
 _SHOWN_OUTPUT = 72
@@ -62,7 +63,13 @@ class Progress:
                 text = f"{result.call.name} ({result.seconds * 1000:.1f} ms): {_shortened(result.output.text)}"
                 self._print("tool", text, "red" if result.output.is_error else "green")
                 self._going_on_since = time.perf_counter()
-            case ResponseCompleted() | ResponseIncomplete() | ResponseFailed():
+            case Reconnecting(attempt=attempt, delay=delay, reason=reason):
+                self._print("lost", f"{reason}; attempt {attempt} to connect again in {delay:.1f} s", "bold red")
+            case Resumed(replayed=replayed):
+                self._print("resumed", f"with {replayed} events that came meanwhile", "bold yellow")
+            case EventsLost(first=first, last=last):
+                self._print("lost", f"the server no longer had the events {first} to {last}", "bold red")
+            case ResponseCompleted() | ResponseIncomplete() | ResponseFailed() | ResponseCancelled():
                 self.break_off()
                 self._print(event.response.status, f"after {self._lap()}", "bold")
 

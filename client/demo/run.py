@@ -75,6 +75,7 @@ async def _run(client: Client, model: str, seed: int, workspace: Workspace, prog
         temperature=0.0,
         seed=seed,
         max_output_tokens=MAX_OUTPUT_TOKENS,
+        early_tools=False,  # the demo shows pauses, and adds up times that must not overlap
     )
     try:
         async with rollout:

@@ -21,9 +21,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from caesura.protocol.connection import ClientConnection
+from caesura.protocol.connection import ClientProtocol
+from caesura.protocol.events import ErrorEvent
 from caesura.protocol.items import FunctionCallOutput
-from caesura.protocol.messages import ErrorEvent, ResponseCreate
+from caesura.protocol.messages import ResponseCreate
 from caesura.runtime.session import Session
 from caesura.sampler.engine import SampledToken
 from caesura.sampler.llama_context import LlamaContext
@@ -55,7 +56,7 @@ class Probe:
         """Wrap three methods; gives what :meth:`uninstall` needs."""
         progress, receive = LlamaSequence._on_progress, Session.receive
         decode = LlamaContext.decode
-        flush = Session._flush
+        send_all = Session._send_all
         probe = self
 
         def on_progress(sequence: LlamaSequence, report: Any) -> None:
@@ -64,10 +65,10 @@ class Probe:
                 probe.last_token = tokens[-1].sampled_at
             progress(sequence, report)
 
-        async def on_receive(session: Session, data: str | bytes) -> None:
+        def on_receive(session: Session, data: str | bytes) -> None:
             if isinstance(data, str) and '"response.append"' in data[:60]:
                 probe.arrival, probe.waiting_for_decode = time.perf_counter_ns(), True
-            await receive(session, data)
+            receive(session, data)
 
         def on_decode(context: LlamaContext, rows: Any) -> Any:
             if probe.waiting_for_decode:
@@ -75,9 +76,9 @@ class Probe:
                 probe.resume.append((time.perf_counter_ns() - probe.arrival) / 1e6)
             return decode(context, rows)
 
-        async def on_flush(session: Session) -> None:
+        async def on_send_all(session: Session) -> None:
             ends = any('"response.done"' in frame[:40] for frame in session._connection._frames)
-            await flush(session)
+            await send_all(session)
             if ends:
                 probe.done.append((time.perf_counter_ns() - probe.last_token) / 1e6)
 
@@ -85,14 +86,14 @@ class Probe:
             (LlamaSequence, "_on_progress", on_progress),
             (Session, "receive", on_receive),
             (LlamaContext, "decode", on_decode),
-            (Session, "_flush", on_flush),
+            (Session, "_send_all", on_send_all),
         ):
             setattr(owner, name, wrapper)
         return [
             (LlamaSequence, "_on_progress", progress),
             (Session, "receive", receive),
             (LlamaContext, "decode", decode),
-            (Session, "_flush", flush),
+            (Session, "_send_all", send_all),
         ]
 
     @staticmethod
@@ -103,25 +104,26 @@ class Probe:
 
 async def rollout(url: str, prompt: str) -> tuple[dict[str, Any], list[float]]:
     """One rollout; gives the server's cost report and the client's milliseconds from each append to the next done."""
-    connection, spans = ClientConnection(), list[float]()
+    client, spans = ClientProtocol(), list[float]()
+    client.connected()
     async with connect(url, compression=None, max_size=None) as socket:
-        response = connection.create(ResponseCreate(model="bench", input=prompt, tools=[TOOL]))
+        response = client.create(ResponseCreate(model="bench", input=prompt, tools=[TOOL]))
         sent = 0.0
-        while True:
-            for frame in connection.data_to_send():
+        while response.final is None:
+            while (frame := client.next_frame()) is not None:
                 await socket.send(frame)
-            for received in connection.receive(await socket.recv(), time.time()):
-                if isinstance(received.event, ErrorEvent):
-                    raise RuntimeError(received.event.error.message)
-                if response.has_ended:
-                    report: dict[str, Any] = received.event.response.caesura  # type: ignore[union-attr]
-                    return report, spans
-                if response.is_paused:
-                    if sent:
-                        spans.append((time.perf_counter() - sent) * 1e3)
-                    outputs = [FunctionCallOutput(call_id=call, output=OUTPUT) for call in response.pending_calls]
-                    connection.append(response, outputs)
-                    sent = time.perf_counter()
+            received = client.receive(await socket.recv())
+            if received is not None and isinstance(received.event, ErrorEvent):
+                raise RuntimeError(received.event.error.message)
+            if response.is_paused:
+                if sent:
+                    spans.append((time.perf_counter() - sent) * 1e3)
+                outputs = [FunctionCallOutput(call_id=call.call_id, output=OUTPUT) for call in response.open_calls]
+                client.append(response, outputs)
+                sent = time.perf_counter()
+    report = response.final.caesura
+    assert isinstance(report, dict)
+    return report, spans
 
 
 async def measure_at(model: Model, context: int, rollouts: int, boundaries: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import append
 import boundary
 import chunks
 import engine
@@ -35,6 +36,7 @@ def benchmarks(name: str, model: Model, quick: bool) -> dict[str, Benchmark]:
 
     return {
         "memory": (lambda: memory.measure(name), memory.table),
+        "append": (lambda: append.measure(**few(repeats=2)), append.table),
         "boundary": (lambda: boundary.measure(model, **few(rollouts=2, boundaries=10)), boundary.table),
         "throughput": (lambda: throughput.measure(model, **few(repeats=2)), throughput.table),
         "engine": (lambda: engine.measure(model, **few(repeats=2, counts=(1, 8))), engine.table),

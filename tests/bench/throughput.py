@@ -15,8 +15,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from caesura.protocol.connection import ClientConnection
-from caesura.protocol.messages import OutputTextDelta, ResponseCreate
+from caesura.protocol.connection import ClientProtocol
+from caesura.protocol.events import OutputTextDelta
+from caesura.protocol.messages import ResponseCreate
 from caesura.sampler.llama_context import LlamaContext
 from caesura.sampler.model import Model
 from caesura.sampler.replay import ReplayScript
@@ -42,14 +43,15 @@ def bare_seconds(model: Model, prompt: list[int], tokens: int) -> float:
 async def rollout_seconds(model: Model, script: ReplayScript, tokens: int, context_length: int) -> float:
     """Wall seconds from the first text delta at the client to the last."""
     async with serving(model, script, context_length) as url, connect(url, compression=None, max_size=None) as socket:
-        connection, times = ClientConnection(), list[float]()
-        response = connection.create(ResponseCreate(model="bench", input="Tell me a long story."))
-        for frame in connection.data_to_send():
+        client, times = ClientProtocol(), list[float]()
+        client.connected()
+        response = client.create(ResponseCreate(model="bench", input="Tell me a long story."))
+        while (frame := client.next_frame()) is not None:
             await socket.send(frame)
         while not response.has_ended:
-            for received in connection.receive(await socket.recv(), time.time()):
-                if isinstance(received.event, OutputTextDelta):
-                    times.append(time.perf_counter())
+            received = client.receive(await socket.recv())
+            if received is not None and isinstance(received.event, OutputTextDelta):
+                times.append(time.perf_counter())
         # The first delta is one token, the last may be a few: a stop token follows it.
         return (times[-1] - times[0]) * tokens / (tokens - 2)
 

@@ -92,7 +92,9 @@ async def fail(rollout: Any) -> None:
 
 
 async def vanish(rollout: Any) -> None:
-    rollout.connection.socket.transport.abort()
+    """For good: who tries to connect again is told that there is nothing."""
+    rollout.server.status = 404
+    rollout.server.lose_connections()
 
 
 Script = Callable[[Any], Awaitable[None]]
@@ -158,7 +160,7 @@ def _types(data: Any) -> Any:
         (change_the_test, "not fixed: the tests were changed"),
         (leave_without_tests, "not fixed: not all of the"),
         (fail, "not fixed: the Response failed: the engine broke"),
-        (vanish, "not fixed: the"),
+        (vanish, "not fixed: the connection broke"),
     ],
 )
 def test_what_is_no_repair_exits_1_and_says_why(
@@ -269,6 +271,20 @@ def test_a_server_without_accounting_gives_unknowns_not_zeros(fake_server: Calla
 
     out = watched(fake_server, script, tmp_path)
     assert out.count("unknown") == 9
+
+
+def test_a_lost_connection_is_shown_and_costs_nothing(fake_server: Callable[..., Any], tmp_path: Path) -> None:
+    async def script(rollout: Any) -> None:
+        await rollout.say("Now you see me")
+        rollout.server.lose_connections()
+        await repair(rollout)
+
+    lines = watched(fake_server, script, tmp_path).splitlines()
+    (lost,) = [at for at, line in enumerate(lines) if line.startswith("lost       the connection broke")]
+    assert "; attempt 1 to connect again in 0." in lines[lost]
+    assert lines[lost + 1].startswith("resumed    with ")
+    assert "text       Now you see me" in lines
+    assert lines[-1] == "seed 0: fixed, its tests pass"
 
 
 # --- usage ------------------------------------------------------------------------------------------------------------

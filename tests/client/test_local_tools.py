@@ -1,4 +1,4 @@
-"""The calls of one pause: at once, bounded in time, and every failure an output that says so."""
+"""Calls of local tools: at once, bounded in time, and every failure an output that says so."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 from caesura.client import LocalTool, ToolDefinitionError, tool
 from caesura.client.local_tools import MAX_ERROR_LENGTH, ToolBox, ToolCall
+from caesura.client.running_tools import RunningTools
 from caesura.protocol.items import FunctionCall
 
 BOUND = 10.0
@@ -28,9 +29,18 @@ def run(tools: list[Any], *calls: tuple[str, str]) -> dict[str, str]:
 
 
 async def _answers(box: ToolBox, *calls: tuple[str, str]) -> list[ToolCall]:
-    sampled = [FunctionCall(call_id=str(at), name=name, arguments=text) for at, (name, text) in enumerate(calls)]
-    async with asyncio.timeout(BOUND):
-        return [each async for each in box.run(sampled)]
+    return [each async for each in _as_answered(box, *calls)]
+
+
+async def _as_answered(box: ToolBox, *calls: tuple[str, str]) -> AsyncIterator[ToolCall]:
+    ended: asyncio.Queue[asyncio.Task[ToolCall]] = asyncio.Queue()
+    running = RunningTools(box, ended.put_nowait)
+    for at, (name, text) in enumerate(calls):
+        running.start(FunctionCall(call_id=str(at), name=name, arguments=text))
+    while running:
+        answered = running.take(await asyncio.wait_for(ended.get(), BOUND))
+        assert answered is not None
+        yield answered
 
 
 def one(function: Callable[..., Any] | LocalTool, arguments: str = "{}") -> str:
@@ -81,13 +91,10 @@ def test_answers_come_as_they_finish() -> None:
         async def go() -> str:
             return "first"
 
-        box = ToolBox([wait, go])
-        calls = [FunctionCall(call_id=name, name=name, arguments="{}") for name in ("wait", "go")]
         order = []
-        async with asyncio.timeout(BOUND):
-            async for answered in box.run(calls):
-                order.append(answered.output.text)
-                first_is_answered.set()
+        async for answered in _as_answered(ToolBox([wait, go]), ("wait", "{}"), ("go", "{}")):
+            order.append(answered.output.text)
+            first_is_answered.set()
         assert order == ["first", "second"]
 
     asyncio.run(main())
@@ -360,24 +367,3 @@ def test_definitions_of_other_tools_are_passed_on_untouched() -> None:
 def test_two_tools_of_one_name() -> None:
     with pytest.raises(ToolDefinitionError, match="two tools are called '_add'"):
         ToolBox([_add, tool(_add)])
-
-
-def test_cancelling_the_pause_cancels_its_tools() -> None:
-    async def main() -> None:
-        started, cancelled = asyncio.Event(), asyncio.Event()
-
-        async def hang() -> None:
-            started.set()
-            try:
-                await asyncio.Event().wait()
-            finally:
-                cancelled.set()
-
-        task = asyncio.create_task(_answers(ToolBox([hang]), ("hang", "{}")))
-        await asyncio.wait_for(started.wait(), BOUND)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        await asyncio.wait_for(cancelled.wait(), BOUND)
-
-    asyncio.run(main())

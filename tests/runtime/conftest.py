@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from caesura.protocol.connection import ClientConnection
-from caesura.protocol.items import FunctionCallOutput, InputMessage
-from caesura.protocol.messages import ErrorEvent, ResponseCreate, ResponseDone, ServerEvent
-from caesura.protocol.response import ResponseMachine
+from caesura.protocol.connection import ClientProtocol, ClientResponse, Received, ServerResponse
+from caesura.protocol.events import ErrorEvent, ResponseDone, ServerEvent
+from caesura.protocol.items import FunctionCall, FunctionCallOutput, InputMessage
+from caesura.protocol.limits import DEFAULT_LIMITS, Limits
+from caesura.protocol.messages import ResponseCreate
+from caesura.runtime.rollouts import Rollouts
 from caesura.runtime.service import Service
 from caesura.runtime.session import Session
 from caesura.sampler.engine import Engine, Ledger, TokenSequence
@@ -28,28 +30,107 @@ SECONDS = 20
 class Peer:
     """A client that talks to a :class:`Session` without a transport. ``events`` is all that came, in order."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, rollouts: Rollouts, client: ClientProtocol, credential: str = "") -> None:
         self.service = service
-        self.session = Session(service, self._frame)
-        self.connection = ClientConnection()
-        self.events: list[ServerEvent] = []
+        self.rollouts = rollouts
+        self.client = client
+        self.session = Session(rollouts, self._frame, self._close, credential)
+        self.closed: tuple[int, str] | None = None
+        self.frames_left: int | None = None
+        self._reading = asyncio.Event()
+        self._reading.set()
+        self.received: list[Received] = []
         self._news = asyncio.Event()
+        client.connected()
+
+    @classmethod
+    def make(cls, service: Service, limits: Limits = DEFAULT_LIMITS) -> Peer:
+        return cls(service, Rollouts(service, limits), ClientProtocol())
+
+    async def again(self) -> Peer:
+        """The same client on a new connection, after this one was lost."""
+        await self.lose()
+        peer = Peer(self.service, self.rollouts, self.client)
+        await peer.send_pending()
+        return peer
+
+    async def lose(self) -> None:
+        """The transport is gone."""
+        await self.session.disconnect()
+        self.client.disconnected()
+
+    @property
+    def events(self) -> list[ServerEvent]:
+        """All that came, in order."""
+        return [received.event for received in self.received]
+
+    def cut_after(self, frames: int) -> None:
+        """Lose the connection after so many more frames: what the server sends from then on gets lost on the way, and
+        so does what the client sends. :meth:`again` is the rest of it."""
+        self.frames_left = frames
+
+    @property
+    def is_cut(self) -> bool:
+        return self.frames_left == 0
+
+    def another(self, credential: str = "") -> Peer:
+        """Another client of the same server."""
+        return Peer(self.service, self.rollouts, ClientProtocol(), credential)
 
     async def _frame(self, text: str) -> None:
-        self.events += [received.event for received in self.connection.receive(text, 0.0)]
+        await self._reading.wait()
+        if self.is_cut:
+            return
+        if self.frames_left is not None:
+            self.frames_left -= 1
+        received = self.client.receive(text)
+        if received is not None:
+            self.received.append(received)
+        await self.send_pending()
         self._news.set()
 
-    async def create(self, **fields: Any) -> ResponseMachine:
-        response = self.connection.create(ResponseCreate(**{"model": "test", "input": "hi", **fields}))
+    async def _close(self, code: int, reason: str) -> None:
+        self.closed = code, reason
+        self._news.set()
+
+    async def create(self, **fields: Any) -> ClientResponse:
+        response = self.client.create(ResponseCreate(**{"model": "test", "input": "hi", **fields}))
         await self.send_pending()
         return response
 
-    async def append(self, response: ResponseMachine, *items: FunctionCallOutput | InputMessage) -> None:
-        self.connection.append(response, items)
+    async def append(self, response: ClientResponse, *items: FunctionCallOutput | InputMessage) -> None:
+        self.client.append(response, items)
         await self.send_pending()
 
-    async def answer(self, response: ResponseMachine, text: str = "ok") -> None:
-        await self.append(response, *(FunctionCallOutput(call_id=call, output=text) for call in response.pending_calls))
+    async def answer(self, response: ClientResponse, text: str = "ok") -> None:
+        outputs = [FunctionCallOutput(call_id=call.call_id, output=text) for call in response.open_calls]
+        await self.append(response, *outputs)
+
+    async def answer_call(self, response: ClientResponse, call: FunctionCall, text: str) -> None:
+        await self.append(response, FunctionCallOutput(call_id=call.call_id, output=text))
+
+    async def cancel(self, response: ClientResponse) -> None:
+        """Ask for its end, and wait for it."""
+        self.client.cancel(response)
+        await self.send_pending()
+        await self.until(lambda: response.has_ended)
+
+    def stall(self) -> None:
+        """Read nothing any more."""
+        self._reading.clear()
+
+    async def until_on_server(self, response: ClientResponse, condition: Callable[[ServerResponse], bool]) -> None:
+        """Wait for something that nobody is told."""
+        served = self.rollouts._core._responses[response.id or ""]
+        async with asyncio.timeout(SECONDS):
+            while not condition(served):  # noqa: ASYNC110  (nothing signals it to anybody)
+                await asyncio.sleep(0.001)
+
+    async def until_nothing_runs(self) -> None:
+        """Every rollout has ended."""
+        async with asyncio.timeout(SECONDS):
+            while self.rollouts._running:
+                await asyncio.wait([running.task for running in self.rollouts._running.values()])
 
     def watch_ledgers(self) -> list[Ledger]:
         """The ledgers of the sequences that the engine opens from now on."""
@@ -66,8 +147,9 @@ class Peer:
         return ledgers
 
     async def send_pending(self) -> None:
-        for frame in self.connection.data_to_send():
-            await self.session.receive(frame)
+        while (frame := self.client.next_frame()) is not None:
+            if not self.is_cut:
+                self.session.receive(frame)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(SECONDS):
@@ -75,10 +157,11 @@ class Peer:
                 self._news.clear()
                 await self._news.wait()
 
-    async def until_paused_or_ended(self, response: ResponseMachine) -> None:
-        await self.until(lambda: response.is_paused or response.has_ended)
+    async def until_paused_or_ended(self, response: ClientResponse) -> None:
+        """Until it waits for an answer that is not under way, or has ended."""
+        await self.until(lambda: (response.is_paused and bool(response.open_calls)) or response.has_ended)
 
-    async def finish(self, response: ResponseMachine, text: str = "ok") -> None:
+    async def finish(self, response: ClientResponse, text: str = "ok") -> None:
         """Answer every pause until the Response ends."""
         await self.until_paused_or_ended(response)
         while not response.has_ended:
@@ -139,6 +222,8 @@ def play(model: Model, script: Callable[[Sequence[dict[str, Any]]], ReplayScript
         max_sequences: int = 16,
         served: Model = model,
         kind: Callable[..., Engine] = LlamaEngine,
+        limits: Limits = DEFAULT_LIMITS,
+        scripted: bool = False,
         **settings: Any,
     ) -> None:
         replay = None if turns is None else script(turns)
@@ -146,9 +231,9 @@ def play(model: Model, script: Callable[[Sequence[dict[str, Any]]], ReplayScript
         async def main() -> None:
             engine = kind(served, context_length=ctx, sequences=sequences, max_sequences=max_sequences, **settings)
             try:
-                peer = Peer(Service(served, engine, frozenset({"test"}), replay))
+                peer = Peer.make(Service(served, engine, frozenset({"test"}), replay, scripted), limits)
                 await scenario(peer)
-                await peer.session.close()
+                await peer.rollouts.close()
                 await _all_sequences_are_free(engine)
             finally:
                 await engine.close()

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from caesura.runtime.rollouts import Rollouts
 from caesura.runtime.service import Service
 from caesura.runtime.session import Session
 from caesura.sampler.llama_engine import LlamaEngine
@@ -110,18 +111,23 @@ async def exchange(service: Service, frames: list[str | bytes]) -> None:
         sent.append(json.loads(text))
         ended.set()
 
-    session = Session(service, send)
+    async def close(code: int, reason: str) -> None:
+        raise AssertionError(f"closed: {code} {reason}")
+
+    rollouts = Rollouts(service)
+    session = Session(rollouts, send, close)
     failures: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
     for frame in frames:
-        await session.receive(frame)
+        session.receive(frame)
     good = {"type": "response.create", "model": "test", "input": "hi", "stream_id": "good"}
-    await session.receive(json.dumps(good))
+    session.receive(json.dumps(good))
     async with asyncio.timeout(20):
         while not any(done(event) for event in sent):
             ended.clear()
             await ended.wait()
-    await session.close()
+    await session.disconnect()
+    await rollouts.close()
     assert failures == []
     assert all(event["error"]["code"] != "server_error" for event in sent if event["type"] == "error")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from caesura.protocol.events import ErrorEvent, ResponseCompleted, ResponseDone
 from caesura.protocol.items import FunctionCallOutput
-from caesura.protocol.messages import ErrorEvent, ResponseCompleted, ResponseDone
 
 TOOL = {
     "type": "function",
@@ -52,7 +52,7 @@ def tool(**changes: Any) -> dict[str, Any]:
         ),
         (
             {"input": [{"type": "function_call_output", "call_id": "c", "output": "x"}]},
-            "unknown_call_id",
+            "tool_call_not_found",
             "input[0].call_id",
             400,
         ),
@@ -83,6 +83,9 @@ def test_an_output_that_does_not_fit_can_be_sent_again_shorter(play: Any) -> Non
         response = await peer.create(tools=[TOOL])
         await peer.until_paused_or_ended(response)
         await peer.answer(response, "far too long " * 2000)
+        await peer.until(lambda: bool(peer.of(ErrorEvent)))
+        assert peer.error.response_id == response.id
+        assert peer.error.input[0]["output"] == "far too long " * 2000
         assert peer.error.error.code == "context_length_exceeded"
         assert response.is_paused
         await peer.answer(response, "short")
@@ -107,6 +110,7 @@ def test_outputs_that_fit_one_by_one_but_not_together(play: Any) -> None:
         long = word * int(0.6 * room / (len(vocab.tokenize(word * 50, parse_special=False)) / 50))
         await peer.append(response, FunctionCallOutput(call_id=first, output=long))
         await peer.append(response, FunctionCallOutput(call_id=second, output=long))
+        await peer.until(lambda: bool(peer.of(ErrorEvent)))
         assert peer.error.error.code == "context_length_exceeded"
         assert list(response.pending_calls) == [second]
         await peer.append(response, FunctionCallOutput(call_id=second, output="short"))

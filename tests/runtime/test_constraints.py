@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from caesura.protocol.events import OutputItemDone, ResponseCompleted, ResponseDone, ResponseIncomplete
 from caesura.protocol.items import FunctionCall, OutputMessage
-from caesura.protocol.messages import OutputItemDone, ResponseCompleted, ResponseDone, ResponseIncomplete
 from jsonschema import Draft202012Validator
 
 SCHEMA: dict[str, Any] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from caesura.protocol.errors import InvalidValue, UnknownCallId
+from caesura.protocol.errors import InvalidValue, ToolCallNotFound
 from caesura.protocol.items import (
     FunctionCall,
     FunctionCallOutput,
@@ -100,7 +100,7 @@ def test_an_interrupted_call_does_not_spoil_the_history() -> None:
 
 
 def test_an_output_without_a_call_is_refused() -> None:
-    with pytest.raises(UnknownCallId) as caught:
+    with pytest.raises(ToolCallNotFound) as caught:
         chat_messages(None, [user("go"), FunctionCallOutput(call_id="x", output="")])
     assert caught.value.param == "input[1].call_id"
 
@@ -120,7 +120,7 @@ ITEMS = st.lists(
 def test_every_call_has_one_output_after_its_turn(items: list[InputItem]) -> None:
     try:
         messages = chat_messages(None, items)
-    except (UnknownCallId, InvalidValue):
+    except (ToolCallNotFound, InvalidValue):
         return
     waiting: list[str] = []
     for message in messages:

@@ -7,7 +7,7 @@ import signal
 from typing import Any
 
 import pytest
-from caesura.protocol.messages import ErrorEvent, OutputTextDelta, ResponseCompleted
+from caesura.protocol.events import ErrorEvent, OutputTextDelta, ResponseCompleted
 from caesura.sampler.process_engine import ProcessEngine
 
 TOOL = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}

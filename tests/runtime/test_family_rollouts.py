@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from caesura.protocol.events import ErrorEvent, OutputItemDone, ResponseCompleted
 from caesura.protocol.items import FunctionCall, OutputMessage
-from caesura.protocol.messages import ErrorEvent, OutputItemDone, ResponseCompleted
 from caesura.sampler.model import Model, load_model
 from caesura.sampler.random_model import SHAPES, Chat, write_random_model
 from families import FAMILIES

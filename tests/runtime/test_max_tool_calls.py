@@ -6,8 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from caesura.protocol.events import ErrorEvent, OutputItemDone, ResponseCompleted, ResponseIncomplete
 from caesura.protocol.items import FunctionCall, HostedCall, OutputMessage
-from caesura.protocol.messages import ErrorEvent, OutputItemDone, ResponseCompleted, ResponseIncomplete
 from caesura.runtime.pending import Call, HostedTools
 
 TOOL = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}
@@ -95,6 +95,7 @@ def test_an_output_beside_a_refused_call_has_to_fit(play: Any) -> None:
         response = await peer.create(tools=[TOOL], max_tool_calls=1)
         await peer.until_paused_or_ended(response)
         await peer.answer(response, "far too long " * 600)
+        await peer.until(lambda: bool(peer.of(ErrorEvent)))
         assert peer.error.error.code == "context_length_exceeded"
         await peer.answer(response, "short")
         await peer.until_paused_or_ended(response)

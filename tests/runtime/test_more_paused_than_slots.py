@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from caesura.protocol.messages import ErrorEvent, ResponseCompleted
+from caesura.protocol.events import ErrorEvent, ResponseCompleted
 from caesura.sampler.memory_plan import MemoryPlan
 
 TOOL = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from caesura.protocol.items import FunctionCall, FunctionCallOutput, HostedCall, InputMessage, OutputMessage
-from caesura.protocol.messages import (
+from caesura.protocol.events import (
     ErrorEvent,
     FunctionCallArgumentsDelta,
     FunctionCallArgumentsDone,
@@ -14,11 +13,13 @@ from caesura.protocol.messages import (
     OutputItemDone,
     OutputTextDelta,
     OutputTextDone,
-    Response,
+    ResponseAppended,
     ResponseCompleted,
     ResponseFailed,
     ResponseIncomplete,
 )
+from caesura.protocol.items import FunctionCall, FunctionCallOutput, HostedCall, InputMessage, OutputMessage
+from caesura.protocol.resource import Response
 from caesura.sampler.chat_template import ToolCall, assistant_message, tool_message
 
 TOOL: dict[str, Any] = {
@@ -110,12 +111,12 @@ def test_parallel_calls_may_be_answered_one_by_one(play: Any) -> None:
         response = await peer.create(tools=[TOOL])
         await peer.until_paused_or_ended(response)
         first, second = response.pending_calls
-        num_events = len(peer.events)
         await peer.append(response, FunctionCallOutput(call_id=second, output="B"))
-        await asyncio.sleep(0)
+        await peer.until(lambda: bool(peer.of(ResponseAppended)))
+        (acknowledged,) = peer.of(ResponseAppended)
+        assert peer.events[-1] is acknowledged
+        assert (acknowledged.answered, acknowledged.pending) == ([second], [first])
         assert response.is_paused
-        assert len(peer.events) == num_events
-        await peer.append(response, FunctionCallOutput(call_id=second, output="B"))
         await peer.append(response, FunctionCallOutput(call_id=first, output="A"))
         await peer.until_paused_or_ended(response)
         assert final(peer).status == "completed"

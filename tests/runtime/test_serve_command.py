@@ -77,7 +77,7 @@ def test_a_paused_response_does_not_hold_the_shutdown_up(demo_model_path: Path, 
     with server("--model", demo_model_path, "--replay", script) as (process, url):
         with urllib.request.urlopen(f"{url}/v1/models", timeout=SECONDS) as answer:
             model = json.load(answer)["data"][0]["id"]
-        with connect(url.replace("http", "ws") + "/v1/responses") as client:
+        with connect(url.replace("http", "ws") + "/v1/responses?responses_websockets=2026-02-04") as client:
             client.send(json.dumps({"type": "response.create", "model": model, "input": "go"}))
             while json.loads(client.recv(timeout=SECONDS))["type"] != "response.done":
                 pass

@@ -6,8 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from caesura.protocol.items import FunctionCall, FunctionCallOutput, OutputMessage, Reasoning
-from caesura.protocol.messages import (
+from caesura.protocol.events import (
     ContentPartAdded,
     ContentPartDone,
     OutputItemAdded,
@@ -20,6 +19,7 @@ from caesura.protocol.messages import (
     ResponseDone,
     ResponseIncomplete,
 )
+from caesura.protocol.items import FunctionCall, FunctionCallOutput, OutputMessage, Reasoning
 from caesura.runtime.turn_reader import TurnReader
 from caesura.sampler.engine import SampledToken, SamplingParams
 from caesura.sampler.model import Model, load_model

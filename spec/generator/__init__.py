@@ -1,0 +1,1 @@
+"""What `spec/generate.py` writes, part by part."""
