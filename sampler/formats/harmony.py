@@ -93,10 +93,10 @@ class HarmonyParser(TurnParser):
 
     def _end_header(self) -> None:
         recipient = _RECIPIENT.search("".join(self._header))
-        name = recipient.group(1).removeprefix(_FUNCTIONS) if recipient else ""
-        if name and name not in _NO_TOOLS:
+        address = recipient.group(1) if recipient else ""
+        if address.removeprefix(_FUNCTIONS) and address not in _NO_TOOLS:
             self._latest = None
-            self._out.begin_call(name)
+            self._out.begin_call(address.removeprefix(_FUNCTIONS))
             self._value = JsonValue()
             self._state = self._before_arguments
             return

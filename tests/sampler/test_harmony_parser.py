@@ -8,7 +8,7 @@ import string
 import pytest
 from caesura.sampler.formats.harmony import HarmonyParser
 from caesura.sampler.tool_call_deltas import ArgumentsDelta, CallFinished, CallStarted, ReasoningDelta, TextDelta
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from parsing import Turn, arguments, check_splits, streams, turn_of
 
@@ -83,6 +83,7 @@ def test_no_bytes_raise_and_no_split_matters(stream: bytes, data: st.DataObject)
     check_splits(HarmonyParser, stream, data)
 
 
+@example("user", {}, False)
 @given(st.text(string.ascii_letters, min_size=1), arguments, st.booleans())
 def test_a_well_formed_call_comes_back(name: str, values: dict[str, object], early: bool) -> None:
     recipient, channel = (
