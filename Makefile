@@ -28,6 +28,7 @@ bench:
 
 fuzz:
 	@$(PYTHON) bootstrap.py dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris || echo "no atheris here: not guided by coverage"
 	@$(BIN)/python tests/fuzz/run.py $(ARGS)
 
 model-check:

@@ -76,9 +76,8 @@ class Exchange:
             case Outcome.LOST, ErrorEvent():
                 reason = f"the server can't resume Response {self.response.id}: {event.error.message}"
                 self.deliver(Closed(reason, event.error.code))
-            case Outcome.DETACHED, ResponseDetached():
-                reason = f"another client has taken over Response {self.response.id}"
-                self.deliver(Closed(reason, event.reason))
+            case Outcome.DETACHED, _:  # by a message of its own, or as the answer to a resume that came too late
+                self.deliver(Closed(f"another client has taken over Response {self.response.id}", "taken_over"))
             case Outcome.EVENT, _ if not isinstance(event, ErrorEvent | ResponseResumed | ResponseDetached):
                 self._last_seen = event.sequence_number
                 self.deliver(event)

@@ -341,8 +341,7 @@ class ClientProtocol:
                 lane.is_busy = True
                 self._make_room(lane)
                 return Received(event, create, Outcome.POSTPONED)
-            case DetachedError.code if not lane.is_busy and not create.is_cancel_wanted:
-                # Else it may be the answer to a cancel, which names the create by its key too.
+            case DetachedError.code:
                 self._answered(lane).id = event.response_id or None
                 self._lose(create)
                 return Received(event, create, Outcome.DETACHED)

@@ -294,7 +294,7 @@ class ServerConnection:
         for lane in self._lanes:
             if lane.current is not None and lane.current.connection is self:
                 self._server.detach(lane.current, now)
-            if lane.requested is not None:
+            if lane.requested is not None and not lane.requested.has_ended:  # else its end was one event too many
                 unborn.append(lane.requested)
             lane.current = lane.requested = None
         for response in unborn:

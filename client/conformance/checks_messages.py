@@ -9,6 +9,7 @@ from .events import Event, error_code
 from .outcome import NotTestable, Violation
 from .rollout import message, output_for
 from .server_case import ServerCase, check, open_call
+from .server_peer import laid_to
 
 NOT_JSON = ("", "{", "nonsense", '{"type": "response.create"', "[]", '"response.create"', "17", "null", "{'type': 1}")
 
@@ -93,7 +94,7 @@ async def _provoke(case: ServerCase, rollout_id: str, peer: Any) -> None:
         {"type": "response.create", "stream_id": "no name!", "model": case.settings.model, "input": "x"},
     ):
         await peer.send(bad)
-        await peer.error(f"the error for {bad}", requirement="error-lives")
+        await peer.error(f"the error for {bad}")
 
 
 @check("error-lives", "error-apart")
@@ -102,7 +103,7 @@ async def errors_in_a_pause(case: ServerCase) -> None:
     peer = await case.connect()
     rollout = await case.paused(peer, calls("a"), DONE)
     last = rollout.log.last
-    await _provoke(case, rollout.id, peer)
+    await laid_to("error-lives", _provoke(case, rollout.id, peer))
     await case.fence(peer)
     if rollout.log.last != last:
         raise Violation("error-lives", "an event of the Response came after messages that were refused")
@@ -123,7 +124,7 @@ async def errors_while_sampling(case: ServerCase) -> None:
         rollout = await case.begin(peer, LONG_TEXT)
         await rollout.append([message("user", "x")], by_id=True)
         await peer.error("the error for a message while the model samples", requirement="error-lives")
-        await _provoke(case, rollout.id, peer)
+        await laid_to("error-lives", _provoke(case, rollout.id, peer))
         was_beside = rollout.log.terminal is None
         await rollout.finish(requirement="error-lives")
         numbers = [event["sequence_number"] for event in rollout.log.events]

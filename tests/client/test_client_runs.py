@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -26,26 +26,7 @@ from caesura.protocol.events import (
     ResponseCreated,
     ResponseDone,
 )
-
-BOUND = 10.0
-
-
-def add(a: int, b: int) -> int:
-    """Add two numbers."""
-    return a + b
-
-
-async def adding(rollout: Any) -> None:
-    await rollout.adding()
-
-
-def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(BOUND):
-            await main()
-
-    asyncio.run(bounded())
-
+from scripted_runs import add, adding, run
 
 # --- a run that goes well ---------------------------------------------------------------------------------------------
 

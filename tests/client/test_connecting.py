@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from caesura.client import ConnectionFailed, connect
 from caesura.client.handshake import responses_url
-
-BOUND = 10.0
-
-
-def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(BOUND):
-            await main()
-
-    asyncio.run(bounded())
+from scripted_runs import run
 
 
 async def nothing(rollout: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,16 +12,7 @@ from caesura.client import RunFailed, ToolFinished, ToolStarted, connect
 from caesura.protocol.errors import ContextLengthExceeded
 from caesura.protocol.events import OutputItemDone, ResponseAppended, ResponseDone
 from caesura.protocol.items import FunctionCall
-
-BOUND = 10.0
-
-
-def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(BOUND):
-            await main()
-
-    asyncio.run(bounded())
+from scripted_runs import run
 
 
 def appends(server: Any) -> list[list[str]]:

@@ -3,30 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 from caesura.client import RunFailed, RunResult, connect
 from caesura.protocol.events import ResponseDone
-
-BOUND = 10.0
-
-
-def add(a: int, b: int) -> int:
-    """Add two numbers."""
-    return a + b
-
-
-async def adding(rollout: Any) -> None:
-    await rollout.adding()
-
-
-def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(BOUND):
-            await main()
-
-    asyncio.run(bounded())
+from scripted_runs import add, adding, run
 
 
 def test_runs_at_once_are_on_lanes_of_their_own(fake_server: Callable[..., Any]) -> None:

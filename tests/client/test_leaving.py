@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from caesura.client import Client, ConnectionLost, DeadlineExceeded, RunFailed, ToolFinished, ToolStarted, connect
 from caesura.protocol.events import OutputTextDelta, ResponseCancelled, ResponseCreated, ResponseDone
 from caesura.protocol.limits import Limits
-
-BOUND = 10.0
-
-
-def add(a: int, b: int) -> int:
-    """Add two numbers."""
-    return a + b
-
-
-def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(BOUND):
-            await main()
-
-    asyncio.run(bounded())
+from scripted_runs import add, run
 
 
 class Hanging:

@@ -4,49 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 from caesura.client import ConnectionLost, EventsLost, Reconnecting, Resumed, ToolStarted
-from caesura.protocol.connection import ServerProtocol
-from caesura.protocol.events import ResponseCompleted, ResponseCreated, ResponseDone
+from caesura.client.exchange import Closed, Exchange
+from caesura.protocol.connection import ClientResponse, Outcome, Received, ServerProtocol
+from caesura.protocol.events import (
+    ErrorBody,
+    ErrorEvent,
+    ResponseCompleted,
+    ResponseCreated,
+    ResponseDetached,
+    ResponseDone,
+)
 from caesura.protocol.limits import Limits
+from scripted_runs import SENT, add, adding, read, run
 from websockets.asyncio.client import connect as open_websocket
-
-BOUND = 10.0
-HANDLED, RECEIVED, SENT = "handled", "received", "sent"
-
-
-def add(a: int, b: int) -> int:
-    """Add two numbers."""
-    return a + b
-
-
-async def adding(rollout: Any) -> None:
-    await rollout.adding()
-
-
-def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(BOUND):
-            await main()
-
-    asyncio.run(bounded())
-
-
-async def read(stream: Any, into: list[Any]) -> None:
-    async for event in stream:
-        into.append(event)
-
-
-async def losing(rollout: Any) -> None:
-    """Say something, lose every connection, and go on as if nothing were."""
-    await rollout.say("So far")
-    await asyncio.sleep(0)  # it is written before the connection is cut
-    rollout.server.lose_connections()
-    await rollout.adding()
-
 
 # --- the server's part ------------------------------------------------------------------------------------------------
 
@@ -260,3 +234,15 @@ def test_nonsense_before_a_create_is_answered(fake_server: Any, hasty_client: An
                 assert stream.result.output_text == "It is 3."
 
     run(main)
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_response_that_another_client_has_taken_over_ends_its_run(is_told: bool) -> None:
+    """It is told so, or its own resume comes later than the other client's and is refused."""
+    body = ErrorBody(type="invalid_request_error", code="response_detached", message="No.")
+    told = ResponseDetached(response_id="resp_1")
+    event = told if is_told else ErrorEvent(status=409, error=body, response_id="resp_1")
+    given: list[Any] = []
+    response = ClientResponse(request=None, id="resp_1")
+    Exchange(response, 0, given.append, 0.0).take(Received(event, response, Outcome.DETACHED))
+    assert given == [Closed("another client has taken over Response resp_1", "taken_over")]

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
-
-sys.path.insert(0, str(Path(__file__).parent))  # the broken servers are modules beside the tests
 
 Handler = Callable[["RawServer"], Awaitable[None]]
 Serving = Callable[[Handler], AbstractAsyncContextManager[str]]

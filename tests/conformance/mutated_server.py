@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Collection
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,18 @@ from caesura.runtime.app import create_app
 from caesura.runtime.rollouts import Rollouts
 from caesura.runtime.service import Service
 from caesura.sampler.llama_engine import LlamaEngine
+from caesura.sampler.llama_sequence import LlamaSequence
 from caesura.sampler.model import load_model
-from server_mutants import LIMITS, Mutant
+from server_mutants import LIMITS, Mutant, Patches
 
 CHECK_SECONDS = 30.0
 
 STOP_SECONDS = 10.0
+
+SHORT = 40
+TOKEN_SECONDS = 0.001
+"""Between two tokens of a turn that is longer. A tiny model is done before anything can be said meanwhile; a larger one
+takes its time from the processor."""
 
 
 class Workshop:
@@ -50,6 +56,7 @@ class Workshop:
         assert len(selected) == len(set(names))
         bounds: dict[str, Any] = dict(LIMITS[limits])
         with ExitStack() as patches:
+            Patches(patches).around(LlamaSequence, "sample")(_paced)
             if mutant is not None:
                 patches.enter_context(mutant.applied())
             async with self._serving(Limits(**bounds)) as url:
@@ -67,6 +74,7 @@ class Workshop:
         """Its address. uvicorn's own way to stop takes a tenth of a second, which is most of what a mutant needs."""
         rollouts = Rollouts(self._service, limits)
         listener = socket.create_server(("127.0.0.1", 0))
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         config = uvicorn.Config(
             create_app(self._service, rollouts),
             ws="websockets-sansio",
@@ -93,3 +101,20 @@ class Workshop:
 
     async def close(self) -> None:
         await self._engine.close()
+
+
+def _paced(original: Any, *arguments: Any, **named: Any) -> AsyncIterator[list[Any]]:
+    """A stream of tokens, one at a time."""
+    stream = original(*arguments, **named)
+
+    async def one_by_one() -> AsyncIterator[list[Any]]:
+        async with aclosing(stream):
+            count = 0
+            async for tokens in stream:
+                for token in tokens:
+                    count += 1
+                    if count > SHORT:
+                        await asyncio.sleep(TOKEN_SECONDS)
+                    yield [token]
+
+    return one_by_one()

@@ -17,6 +17,7 @@ from typing import Any
 from unittest import mock
 
 from caesura.protocol import server as protocol_server
+from caesura.protocol import server_connection as protocol_connection
 from caesura.protocol.codec import encode
 from caesura.protocol.events import ResponseEvent
 from caesura.runtime.session import Session
@@ -45,7 +46,7 @@ LIMITS: Mapping[str, Mapping[str, float]] = {
 WAIT = 2.0
 """Seconds that a check waits at most for something that a broken server may never send."""
 
-QUIET = 0.3
+QUIET = 0.25
 """The same for a mutant whose mistake is that nothing comes."""
 
 
@@ -118,6 +119,14 @@ class Patches:
     def events(self, change: Callable[[ResponseEvent], ResponseEvent]) -> None:
         """Change events of Responses as they are encoded, once: what a resume repeats is the same."""
         self.set(protocol_server, "encode", lambda event: encode(change(event)))
+
+    def messages(self, kind: type, change: Callable[[Any], Any]) -> None:
+        """The same for what is said of a connection: errors, ``response.resumed`` and ``response.detached``."""
+        self.set(
+            protocol_connection,
+            "encode",
+            lambda event: encode(change(event) if isinstance(event, kind) else event),
+        )
 
     def frames(self, make: Callable[[], Callable[[Event], list[Event]]]) -> None:
         """Change what is sent on a connection: ``make`` gives what becomes of each message of one."""

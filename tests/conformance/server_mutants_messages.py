@@ -11,6 +11,7 @@ from typing import Any
 from caesura.protocol import codec, items, server_connection
 from caesura.protocol.codec import encode
 from caesura.protocol.errors import (
+    ConnectionLimitReached,
     InvalidJson,
     InvalidValue,
     MissingParameter,
@@ -230,9 +231,8 @@ def a_refused_append_fails_its_response(on: Patches) -> None:
     @on.around(ServerConnection, "refuse")
     def refuse(original: Any, self: ServerConnection, *more: Any, response_id: str | None = None, **about: Any) -> None:
         original(self, *more, response_id=response_id, **about)
-        if response_id is not None:
-            response = self._server.find(response_id, self.credential)
-            self._server.request_end(response, "cancelled", "invalid_request")
+        if response_id is not None and "raw" in about:
+            self._server.request_end(self._server._responses[response_id], "cancelled", "invalid_request")
 
 
 @mutant("error-lives", by="errors-while-sampling")
@@ -241,10 +241,9 @@ def what_comes_at_the_wrong_time_closes(on: Patches) -> None:
 
     @on.around(ServerConnection, "refuse")
     def refuse(original: Any, self: ServerConnection, error: Exception, *more: Any, **about: Any) -> None:
-        if isinstance(error, ResponseNotPaused):
-            self._close(1002, error, 0.0)
-        else:
-            original(self, error, *more, **about)
+        original(self, error, *more, **about)
+        if isinstance(error, ResponseNotPaused) and self.closing is None:
+            self._close(1002, ConnectionLimitReached("That was not to come now."), 0.0)
 
 
 @mutant("error-apart", by="errors-in-a-pause")
@@ -258,8 +257,8 @@ def an_error_takes_a_number_of_its_response(on: Patches) -> None:
     """An error that names a Response is numbered like an event of it."""
 
     def change(connection: ServerConnection, event: Event) -> None:
-        if "response_id" in event:
-            response = connection._server.find(event["response_id"], connection.credential)
+        response = connection._server._responses.get(event.get("response_id"))
+        if response is not None:
             event["sequence_number"] = response.next_sequence_number
             response.next_sequence_number += 1
 

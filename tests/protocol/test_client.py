@@ -8,7 +8,7 @@ from caesura.protocol.client import Outcome
 from caesura.protocol.errors import ModelNotFound
 from caesura.protocol.items import InputMessage
 from caesura.protocol.messages import ResponseCreate
-from caesura.protocol.server import AppendRequested, CreateRequested
+from caesura.protocol.server import AppendRequested, CreateRequested, EndRequested
 from pair import Pair, result
 from peers import Server
 
@@ -201,7 +201,8 @@ def test_a_client_is_told_that_another_one_took_over() -> None:
 
 
 @requirement("resume-order", "create-idempotent")
-def test_a_repeated_create_whose_response_a_later_connection_carries() -> None:
+@pytest.mark.parametrize("is_cancelled", [True, False])
+def test_a_repeated_create_whose_response_a_later_connection_carries(is_cancelled: bool) -> None:
     server = Server()
     old = Pair(server)
     new = Pair(server)
@@ -211,7 +212,9 @@ def test_a_repeated_create_whose_response_a_later_connection_carries() -> None:
     new.down()
     mine = old.client.create(request(idempotency_key="k"))
     following = old.client.create(request("next"))
-    assert old.exchange() == [Outcome.DETACHED]
+    if is_cancelled:
+        old.client.cancel(mine)
+    assert old.exchange() == [Outcome.DETACHED, Outcome.NOTICE][: 1 + is_cancelled]
     assert mine.is_lost
     assert taken.is_sampling
     server.begin()
@@ -370,3 +373,16 @@ def test_a_lane_that_is_taken_is_not_resumed_onto() -> None:
     with pytest.raises(errors.LocalProtocolViolation, match="lane"):
         pair.client.resume("resp_x")
     assert not pair.client.resume("resp_x", stream_id="one").has_ended
+
+
+def test_a_cancel_during_a_resume_is_sent_once_and_after_the_replay() -> None:
+    """Before it, this connection doesn't carry the Response yet."""
+    pair = Pair()
+    mine, theirs = pair.paused("a")
+    pair.reconnect()
+    pair.client.cancel(mine)
+    assert [message["type"] for message in pair.up()] == ["response.resume"]
+    pair.down()
+    assert [message["type"] for message in pair.up()] == ["response.cancel"]
+    assert pair.server.request(EndRequested).response is theirs
+    assert pair.server.is_idle()

@@ -125,6 +125,20 @@ def test_a_client_that_does_not_read_is_detached() -> None:
 
 
 @requirement("limit-slow-reader")
+def test_the_end_of_what_was_never_created_may_be_one_event_too_many() -> None:
+    server = Server(max_unsent_events=3)
+    peer = server.connect()
+    response = peer.create()
+    peer.send("response.create", model="m", input="hi", stream_id="one")
+    server.request(CreateRequested)
+    peer.send("response.cancel", stream_id="one")
+    server.call(response, "a", "b", "c")
+    server.end_as_asked()
+    assert peer.code() == "slow_reader"
+    assert list(server.core._num_open.values()) == [1]
+
+
+@requirement("limit-slow-reader")
 def test_memory_bounds_a_slow_reader_too() -> None:
     server = Server(max_unsent_bytes=2_000)
     peer = server.connect()

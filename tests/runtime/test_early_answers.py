@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from caesura.protocol.events import (
 from caesura.protocol.items import FunctionCall, FunctionCallOutput, InputMessage
 
 TOOL = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {"at": {"type": "string"}}}}
+HOSTED = {"name": "calculate", "arguments": {"expression": "1" + " + 1" * 150}}
 LONG = "a long argument that takes a while to sample " * 12
 
 
@@ -66,7 +68,6 @@ def test_a_call_may_be_answered_while_the_next_one_is_sampled(play: Any) -> None
 @pytest.mark.requirement("append-early-no-pause")
 def test_if_nothing_is_missing_it_does_not_pause(play: Any) -> None:
     """The turn ends with a hosted call, so that the local one can be answered well before that end."""
-    hosted = {"name": "calculate", "arguments": {"expression": "1" + " + 1" * 150}}
 
     async def scenario(peer: Any) -> None:
         response = await peer.create(tools=[TOOL, {"type": "caesura:calculate"}])
@@ -76,7 +77,7 @@ def test_if_nothing_is_missing_it_does_not_pause(play: Any) -> None:
         assert event.response.caesura["pauses"] == peer.num_pauses == 0
         assert event.response.caesura["tool_calls"] == 2
 
-    play(scenario, [{"calls": [*turn("a")["calls"], hosted]}, {"text": "ok"}])
+    play(scenario, [{"calls": [*turn("a")["calls"], HOSTED]}, {"text": "ok"}])
 
 
 @pytest.mark.requirement("append-messages-paused")
@@ -154,29 +155,42 @@ def test_an_early_answer_whose_room_the_turn_takes_ends_the_response_as_cut(play
     """It fitted when it was accepted; nothing that was sampled or appended is lost."""
 
     async def scenario(peer: Any) -> None:
+        ledgers = peer.watch_ledgers()
         vocab = peer.service.model.vocab
-        response = await peer.create(tools=[TOOL])
+        response = await peer.create(tools=[TOOL, {"type": "caesura:calculate"}])
         await peer.until(lambda: bool(calls_done(peer)))
-        used = len(peer.ledgers[0].tokens)
         word = len(vocab.tokenize("banana " * 50, parse_special=False)) / 50
-        text = "banana " * int((peer.service.engine.context_length - used - 40) / word)
-        await peer.append(response, FunctionCallOutput(call_id=calls_done(peer)[0], output=text))
+        room = peer.service.engine.context_length - len(ledgers[0].tokens)
+        await answer_first_while_the_next_is_sampled(peer, response, "banana " * int((room - 100) / word))
         await peer.until(lambda: bool(peer.of(ResponseAppended)))
         await peer.until_paused_or_ended(response)
-        if response.is_paused:
-            await peer.answer(response, "")
-            await peer.until(lambda: bool(peer.of(ErrorEvent)))
-            assert peer.error.error.code == "context_length_exceeded"
-            peer.client.cancel(response)
-            await peer.send_pending()
-            await peer.until(lambda: response.has_ended)
-        else:
-            (event,) = peer.of(ResponseIncomplete)
-            assert event.response.incomplete_details == {"reason": "max_output_tokens"}
-            assert len(event.response.output) == 2
+        (event,) = peer.of(ResponseIncomplete)
+        assert event.response.incomplete_details == {"reason": "max_output_tokens"}
+        assert [item.status for item in event.response.output] == ["completed", "completed"]
+        assert peer.num_pauses == 0
 
-    async def watched(peer: Any) -> None:
-        peer.ledgers = peer.watch_ledgers()
-        await scenario(peer)
+    play(scenario, [{"calls": [*turn("a")["calls"], HOSTED]}, {"text": "ok"}], ctx=1024)
 
-    play(watched, [turn("a", LONG), {"text": "ok"}], ctx=1024)
+
+@pytest.mark.requirement("append-idempotent")
+def test_an_append_that_is_repeated_adds_its_message_once(play: Any) -> None:
+    async def scenario(peer: Any) -> None:
+        ledgers = peer.watch_ledgers()
+        response = await peer.create(tools=[TOOL])
+        await peer.until_paused_or_ended(response)
+        first, second = response.open_calls
+        await peer.append(
+            response, FunctionCallOutput(call_id=first.call_id, output="first"), InputMessage(role="user", text="hurry")
+        )
+        await peer.until(lambda: len(peer.of(ResponseAppended)) == 1)
+        items = [
+            {"type": "function_call_output", "call_id": first.call_id, "output": "first"},
+            {"role": "user", "content": "hurry"},
+        ]
+        peer.session.receive(json.dumps({"type": "response.append", "input": items}))
+        await peer.until(lambda: len(peer.of(ResponseAppended)) == 2)
+        await peer.append(response, FunctionCallOutput(call_id=second.call_id, output="second"))
+        await peer.until_paused_or_ended(response)
+        assert peer.service.model.vocab.decode(ledgers[0].tokens).count("hurry") == 1
+
+    play(scenario, [turn("a", "b"), {"text": "ok"}])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import pytest
 from jsonschema import Draft202012Validator
 
 SPEC = Path(__file__).parents[2] / "spec"
-sys.path.insert(0, str(SPEC))  # spec/ is no package: its generator runs as a script
 
 _BLOCK = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
