@@ -32,8 +32,10 @@ CHECK_SECONDS = 30.0
 STOP_SECONDS = 10.0
 
 SHORT = 40
+"""Tokens that come as they are sampled."""
+
 TOKEN_SECONDS = 0.001
-"""Between two tokens of a turn that is longer. A tiny model is done before anything can be said meanwhile; a larger one
+"""What each further token of a turn takes. A tiny model is done before anything can be said meanwhile; a larger one
 takes its time from the processor."""
 
 
@@ -74,6 +76,7 @@ class Workshop:
         """Its address. uvicorn's own way to stop takes a tenth of a second, which is most of what a mutant needs."""
         rollouts = Rollouts(self._service, limits)
         listener = socket.create_server(("127.0.0.1", 0))
+        # asyncio does so for sockets that name their protocol alone; without it small frames wait for 40 ms.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         config = uvicorn.Config(
             create_app(self._service, rollouts),
@@ -104,7 +107,7 @@ class Workshop:
 
 
 def _paced(original: Any, *arguments: Any, **named: Any) -> AsyncIterator[list[Any]]:
-    """A stream of tokens, one at a time."""
+    """A sequence's stream of tokens, one at a time, and slow once it is long."""
     stream = original(*arguments, **named)
 
     async def one_by_one() -> AsyncIterator[list[Any]]:
