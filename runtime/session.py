@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from .rollouts import Rollouts
 
+log = logging.getLogger("caesura")
+
 Send = Callable[[str], Awaitable[None]]
 Close = Callable[[int, str], Awaitable[None]]
+
+INTERNAL_ERROR = 1011
 
 CLOSE_SECONDS = 5.0
 """How long a peer that is told to go may take to read that."""
@@ -49,10 +54,15 @@ class Session:
             self._writer = asyncio.create_task(self._finish())
 
     async def _write(self) -> None:
-        while self._connection.closing is None:
-            await self._news.wait()
-            self._news.clear()
-            await self._send_all()
+        try:
+            while self._connection.closing is None:
+                await self._news.wait()
+                self._news.clear()
+                await self._send_all()
+        except Exception:  # a peer that waits for what is never sent would wait for ever
+            log.exception("a connection broke while sending")
+            self._rollouts.disconnect(self._connection)
+            await self._close(INTERNAL_ERROR, "sending failed")
         await self._finish()
 
     async def _send_all(self) -> None:

@@ -285,6 +285,25 @@ def test_a_slow_reader_is_detached(play: Any, monkeypatch: pytest.MonkeyPatch) -
     play(scenario, [{"text": LONG, "calls": calls("a")}, {"text": "ok"}], limits=Limits(max_unsent_events=20))
 
 
+def test_a_connection_that_can_not_be_sent_on_is_closed(play: Any) -> None:
+    """Whatever broke: the client is not left waiting, and goes on with another one."""
+
+    async def scenario(peer: Any) -> None:
+        async def broken(_: str) -> None:
+            raise RuntimeError("no way to send")
+
+        response = await peer.create(tools=[TOOL])
+        await peer.until(lambda: bool(peer.of(ResponseCreated)))
+        peer.session._send = broken
+        await peer.until(lambda: peer.closed is not None)
+        assert peer.closed == (1011, "sending failed")
+        again = await peer.again()
+        await again.finish(response)
+        assert len(again.of(ResponseCompleted)) == 1
+
+    play(scenario, [{"text": LONG, "calls": calls("a")}, {"text": "ok"}])
+
+
 class TestCancel:
     @pytest.mark.requirement("cancel-paused", "cancel-final")
     def test_in_a_pause(self, play: Any) -> None:
