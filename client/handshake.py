@@ -38,7 +38,7 @@ async def open_websocket(address: str, headers: Mapping[str, str], open_timeout:
             max_size=MAX_FRAME_BYTES,
             open_timeout=open_timeout,
             close_timeout=CLOSE_TIMEOUT,
-            proxy=None if _is_local(address) else True,
+            proxy=None if is_local(address) else True,
         )
     except (OSError, websockets.WebSocketException) as error:
         raise ConnectionFailed(_reason(address, error), is_final=_is_final(error)) from error
@@ -71,7 +71,7 @@ def _with_append_mode(headers: Mapping[str, str]) -> dict[str, str]:
     return {**kept, BETA_HEADER: ", ".join([*others, APPEND_MODE])}
 
 
-def _is_local(address: str) -> bool:
+def is_local(address: str) -> bool:
     """A proxy from the environment can't reach this machine's own servers, and ``no_proxy`` often forgets them."""
     host = urlsplit(address).hostname or ""
     try:

@@ -133,7 +133,7 @@ class ServerConnection:
         response = self._server.open(
             self, stream_id=message.stream_id, model=message.model, key=message.idempotency_key
         )
-        self._waiting.creates.append(CreateRequested(response, message, items, now))
+        self._waiting.creates.append(CreateRequested(response, message, items))
         self.hand_out(now)
 
     def _append(self, message: ResponseAppend, about: dict[str, Any], now: float) -> None:
@@ -144,7 +144,7 @@ class ServerConnection:
         is_repeat = stimulus is Stimulus.APPEND_AGAIN
         if response.is_ending and not is_repeat:
             raise ResponseAlreadyEnded(f"Response {response.id} is being ended.", param="response_id")
-        self._server.request(AppendRequested(response, append, is_repeat, message.input, now))
+        self._server.request(AppendRequested(response, append, is_repeat, message.input))
 
     def _cancel(self, message: ResponseCancel, about: dict[str, Any], now: float) -> None:
         response = self._addressed(message, about, unborn_too=True)

@@ -20,7 +20,6 @@ class CreateRequested:
     response: ServerResponse
     request: ResponseCreate
     input: Sequence[InputItem]
-    received_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,6 @@ class AppendRequested:
     append: Append
     is_repeat: bool
     raw: Any
-    received_at: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ class Session:
         closing = self._connection.closing
         if closing is not None:
             self._is_sending = False
-            for step in (self._send_all(), self._close(closing.code, closing.reason)):
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(step, CLOSE_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._send_all(), CLOSE_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._close(closing.code, closing.reason), CLOSE_SECONDS)

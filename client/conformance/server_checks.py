@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import websockets
 
+from ..handshake import is_local
 from . import (  # noqa: F401  each registers its checks
     checks_append,
     checks_append_refused,
@@ -32,7 +33,6 @@ from .outcome import CheckFailed, CheckOutcome
 from .registry import Check
 from .runner import run_checks
 from .server_case import ServerCase, checks
-from .server_peer import is_local
 from .settings import Settings
 from .transcript import Transcript
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from ipaddress import ip_address
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -13,6 +12,7 @@ import websockets
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 
+from ..handshake import is_local
 from .events import Event, error_code, error_message
 from .observer import Observer
 from .outcome import CheckFailed, Violation
@@ -162,12 +162,3 @@ def _small_socket(url: str, receive_buffer: int) -> socket.socket:
     made.connect(address)
     made.setblocking(False)
     return made
-
-
-def is_local(url: str) -> bool:
-    """Whether it is this machine: a proxy from the environment can't reach it."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

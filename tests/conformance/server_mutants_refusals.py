@@ -58,7 +58,7 @@ def what_is_good_is_taken(on: Patches) -> None:
                     break
                 good.append(item)
             if good:
-                self._server.request(AppendRequested(found, Append(tuple(good)), False, message.input, now))
+                self._server.request(AppendRequested(found, Append(tuple(good)), False, message.input))
             raise
 
 
