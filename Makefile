@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: demo test lint bench fuzz codex model model-check generate clean
+.PHONY: demo test test-clients lint bench fuzz codex model model-check generate clean
 
 demo:
 	@$(PYTHON) bootstrap.py
@@ -14,6 +14,10 @@ demo:
 test:
 	@$(PYTHON) bootstrap.py dev
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-clients:
+	@$(PYTHON) bootstrap.py dev
+	@$(BIN)/python -m pytest tests/real_clients $(ARGS)
 
 lint:
 	@$(PYTHON) bootstrap.py dev

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .errors import InvalidValue, MissingParameter, TooManyItems
-from .items import FunctionCallOutput, InputItem, InputMessage, Reasoning, parse_input
+from .items import FunctionCallOutput, InputItem, InputMessage, OtherItem, Reasoning, parse_input
 
 ROLES = ("user", "developer", "system")
 
@@ -61,7 +61,7 @@ def as_append(items: Sequence[InputItem], *, param: str = "input") -> Append:
                 raise InvalidValue(
                     f"An append takes messages of {', '.join(ROLES)}, not of {role!r}.", param=f"{param}[{at}].role"
                 )
-            case Reasoning():
+            case Reasoning() | OtherItem():
                 pass  # the model's own, sent back: it is where it belongs already
             case _:
                 raise InvalidValue(

@@ -3,7 +3,7 @@
 from .client import ClientProtocol, ClientResponse, Outcome, Received
 from .server import ServerProtocol
 from .server_connection import ServerConnection
-from .server_requests import AppendRequested, Close, CreateRequested, EndRequested, Request
+from .server_requests import AppendRequested, Close, CreateRequested, EndRequested, ForgetRequested, Request
 from .server_response import ServerResponse
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Close",
     "CreateRequested",
     "EndRequested",
+    "ForgetRequested",
     "Outcome",
     "Received",
     "Request",

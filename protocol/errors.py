@@ -9,9 +9,13 @@
     │   ├── UnknownMessageType          unknown_message_type
     │   ├── InvalidValue                invalid_value
     │   ├── MissingParameter            missing_required_parameter
+    │   ├── Unsupported                 unsupported
+    │   ├── UnsupportedContent          unsupported_content
     │   ├── InvalidToolSchema           invalid_tool_schema
     │   ├── ModelNotFound               model_not_found
     │   ├── PreviousResponseNotFound    previous_response_not_found
+    │   ├── ItemNotFound                item_not_found
+    │   ├── GuardStopped                blocked_by_guard
     │   ├── ContextLengthExceeded       context_length_exceeded
     │   ├── ToolCallNotFound            tool_call_not_found
     │   ├── ToolCallAlreadyAnswered     tool_call_already_answered
@@ -100,6 +104,19 @@ class MissingParameter(InvalidRequest):
     code = "missing_required_parameter"
 
 
+class Unsupported(InvalidRequest):
+    """Something of the Responses API that this server doesn't have, and that can't be left out unnoticed: a field, a
+    tool's type, an item's type. Send the request without it."""
+
+    code = "unsupported"
+
+
+class UnsupportedContent(InvalidRequest):
+    """An image, a file or sound for a model that reads text. Send text in its place."""
+
+    code = "unsupported_content"
+
+
 class InvalidToolSchema(InvalidRequest):
     """A tool that can't be offered to the model: no name, a name twice, or parameters that are no JSON schema or, if it
     is strict, one that can't be enforced."""
@@ -118,6 +135,21 @@ class PreviousResponseNotFound(InvalidRequest):
     """No such Response is stored. Send the full input."""
 
     code = "previous_response_not_found"
+
+
+class ItemNotFound(InvalidRequest):
+    """No stored item has the id of an `item_reference`. Send the item itself."""
+
+    code = "item_not_found"
+    status = 404
+
+
+class GuardStopped(InvalidRequest):
+    """This server's operator doesn't let the input in; the message says why. A Response that it had begun, or that it
+    went into, fails with this, and nothing that the model made of it is released."""
+
+    code = "blocked_by_guard"
+    status = 422
 
 
 class ContextLengthExceeded(InvalidRequest):

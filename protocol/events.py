@@ -213,6 +213,13 @@ class ResponseDetached(msgspec.Struct, frozen=True, kw_only=True, tag_field="typ
     stream_id: str | UnsetType = UNSET
 
 
+class WebsocketTiming(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="responsesapi.websocket_timing"):
+    """Before the last event of a Response, on connections that ask for it: what the server spent on it, by place.
+    Milliseconds; None where there is nothing to tell. It has no number itself."""
+
+    timing_metrics: dict[str, float | None]
+
+
 StreamEvent = (
     ResponseInProgress
     | OutputItemAdded

@@ -12,7 +12,9 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from .content import text_of
 from .errors import InvalidValue, MissingParameter
+from .foreign_items import PASSED_OVER, own_form
 
 
 class TopLogprob(msgspec.Struct, frozen=True):
@@ -118,17 +120,39 @@ class FunctionCallOutput(msgspec.Struct, frozen=True, kw_only=True, tag="functio
     status: str = "completed"
 
 
-InputItem = InputMessage | Reasoning | FunctionCall | FunctionCallOutput | HostedCall
+class ItemReference(msgspec.Struct, frozen=True, kw_only=True, tag="item_reference"):
+    """A stored item, by its id. Whoever has the store puts the item in its place."""
 
-_TEXT_PARTS = ("input_text", "output_text", "text", "refusal")
+    id: str
+
+
+class Compaction(msgspec.Struct, frozen=True, kw_only=True, tag="compaction"):
+    """A summary of what came before it, in the form that the server which made it reads."""
+
+    encrypted_content: str
+
+
+class OtherItem(msgspec.Struct, frozen=True, kw_only=True):
+    """An item that is passed over; ``type`` is its own. It keeps the places of those behind it."""
+
+    type: str
+
+
+InputItem = (
+    InputMessage | Reasoning | FunctionCall | FunctionCallOutput | HostedCall | ItemReference | Compaction | OtherItem
+)
 
 
 def parse_input(value: object, *, param: str = "input") -> list[InputItem]:
-    """Read the ``input`` of a create or an append.
+    """Read the ``input`` of a create or an append. There are as many items as in ``value``, each in its place.
+
+    What other servers' items are read as is in :mod:`.foreign_items`. Every item may have an ``id``, a ``status``, a
+    ``phase`` and fields that nobody here knows.
 
     :param value: decoded JSON: a string (one user message) or a list of item objects.
     :raises MissingParameter: there is nothing in it.
     :raises InvalidValue: an item is not one that can be used; ``param`` names it (``input[2].content``).
+    :raises Unsupported, UnsupportedContent: the same for an item, or a part of one, that the Responses API has.
     """
     if isinstance(value, str):
         if not value:
@@ -138,22 +162,23 @@ def parse_input(value: object, *, param: str = "input") -> list[InputItem]:
         raise MissingParameter(f"'{param}' is missing. Give a string or a list of at least one item.", param=param)
     if not isinstance(value, list):
         raise InvalidValue(f"'{param}' must be a string or a list of items.", param=param)
-    items = [_item(raw, f"{param}[{at}]") for at, raw in enumerate(value)]
-    if all(isinstance(item, Reasoning) for item in items):
+    items = [parse_item(raw, f"{param}[{at}]") for at, raw in enumerate(value)]
+    if all(isinstance(item, Reasoning | OtherItem) for item in items):
         raise MissingParameter(f"'{param}' holds nothing to answer. Give a string or at least one item.", param=param)
     return items
 
 
-def _item(raw: object, at: str) -> InputItem:
+def parse_item(raw: object, at: str) -> InputItem:
+    """One item. ``at`` is where it stands, for errors; they are those of :func:`parse_input`."""
     if not isinstance(raw, Mapping):
         raise InvalidValue(f"'{at}' must be an object.", param=at)
-    kind = raw.get("type", "message" if "role" in raw else None)
-    match kind:
+    raw = own_form(raw, at)
+    match _kind(raw):
         case "message":
             role = _string(raw, "role", at)
             if role not in InputMessage.ROLES:
                 raise InvalidValue(f"'{at}.role' must be one of {', '.join(InputMessage.ROLES)}.", param=f"{at}.role")
-            return InputMessage(role=role, text=_text(raw.get("content"), f"{at}.content"))
+            return InputMessage(role=role, text=text_of(raw.get("content"), f"{at}.content"))
         case "function_call":
             return FunctionCall(
                 call_id=_string(raw, "call_id", at),
@@ -161,30 +186,49 @@ def _item(raw: object, at: str) -> InputItem:
                 arguments=_string(raw, "arguments", at),
             )
         case "function_call_output":
-            status = raw.get("status")
-            if status is not None and status not in FunctionCallOutput.STATUSES:
-                statuses = ", ".join(FunctionCallOutput.STATUSES)
-                raise InvalidValue(f"'{at}.status' must be one of {statuses}.", param=f"{at}.status")
-            if raw.get("output") is None:
-                raise InvalidValue(f"'{at}.output' is missing. Give a string or text parts.", param=f"{at}.output")
-            return FunctionCallOutput(
-                call_id=_string(raw, "call_id", at),
-                output=_text(raw.get("output"), f"{at}.output"),
-                status=status or "completed",
-            )
+            return _output(raw, at)
         case HostedCall.__struct_config__.tag:
             return HostedCall(
                 call_id=_string(raw, "call_id", at),
                 name=_string(raw, "name", at),
                 arguments=_string(raw, "arguments", at),
-                output=_text(raw.get("output"), f"{at}.output"),
+                output=text_of(raw.get("output"), f"{at}.output"),
             )
         case "reasoning":
             return Reasoning(content=_reasoning_parts(raw.get("content")))
-    raise InvalidValue(
-        f"'{at}.type' is {kind!r}; supported are message, function_call, function_call_output, "
-        f"{HostedCall.__struct_config__.tag} and reasoning.",
-        param=f"{at}.type",
+        case "item_reference":
+            return ItemReference(id=_string(raw, "id", at))
+        case "compaction" | "compaction_summary":
+            return Compaction(encrypted_content=_string(raw, "encrypted_content", at))
+        case str() as kind if kind in PASSED_OVER:
+            return OtherItem(type=kind)
+        case kind:
+            raise InvalidValue(
+                f"'{at}.type' is {repr(kind)[:80]}; supported are message, function_call, function_call_output, "
+                f"reasoning, item_reference, compaction and {HostedCall.__struct_config__.tag}.",
+                param=f"{at}.type",
+            )
+
+
+def _kind(raw: Mapping[str, object]) -> object:
+    """An item's type. Of messages and references, the API lets it be left out."""
+    kind = raw.get("type")
+    if kind is not None:
+        return kind
+    return "message" if "role" in raw else "item_reference" if "id" in raw else None
+
+
+def _output(raw: Mapping[str, object], at: str) -> FunctionCallOutput:
+    status = raw.get("status")
+    if status is not None and status != "in_progress" and status not in FunctionCallOutput.STATUSES:
+        statuses = ", ".join(FunctionCallOutput.STATUSES)
+        raise InvalidValue(f"'{at}.status' must be one of {statuses}.", param=f"{at}.status")
+    if raw.get("output") is None:
+        raise InvalidValue(f"'{at}.output' is missing. Give a string or text parts.", param=f"{at}.output")
+    return FunctionCallOutput(
+        call_id=_string(raw, "call_id", at),
+        output=text_of(raw["output"], f"{at}.output"),
+        status=status if isinstance(status, str) and status != "in_progress" else "completed",
     )
 
 
@@ -193,28 +237,6 @@ def _string(raw: Mapping[str, object], key: str, at: str) -> str:
     if not isinstance(value, str) or (not value and key != "arguments"):
         raise InvalidValue(f"'{at}.{key}' must be a string that is not empty.", param=f"{at}.{key}")
     return value
-
-
-def _text(value: object, at: str) -> str:
-    """A string, or a list of text parts; None counts as no text (an assistant message that only calls tools)."""
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    if not isinstance(value, list):
-        raise InvalidValue(f"'{at}' must be a string or a list of text parts.", param=at)
-    parts: list[str] = []
-    for index, part in enumerate(value):
-        kind = part.get("type") if isinstance(part, Mapping) else None
-        if kind not in _TEXT_PARTS:
-            raise InvalidValue(
-                f"'{at}[{index}]' is of type {kind!r}; this model reads text parts only.", param=f"{at}[{index}]"
-            )
-        text = part.get("refusal" if kind == "refusal" else "text")
-        if not isinstance(text, str):
-            raise InvalidValue(f"'{at}[{index}].text' must be a string.", param=f"{at}[{index}].text")
-        parts.append(text)
-    return "".join(parts)
 
 
 def _reasoning_parts(value: object) -> list[ReasoningText]:

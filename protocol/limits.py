@@ -14,6 +14,7 @@ class Limits:
     :ivar max_append_items: items of one append.
     :ivar max_named_lanes: different ``stream_id`` on a connection; the default lane has none.
     :ivar max_waiting: creates that wait on one lane behind the Response there.
+    :ivar max_remembered: ended Responses of a connection that a create can go on from (WebSocket mode).
     :ivar max_sampling: Responses of a connection that are sampled at once; further creates wait.
     :ivar max_open_per_connection: Responses that are open or wait on a connection.
     :ivar max_open_per_credential: Responses that are open or wait for a credential, attached or not.
@@ -35,6 +36,7 @@ class Limits:
     max_append_items: int = 1024
     max_named_lanes: int = 32
     max_waiting: int = 16
+    max_remembered: int = 64
     max_sampling: int = 16
     max_open_per_connection: int = 64
     max_open_per_credential: int = 4096

@@ -13,7 +13,11 @@ class ResponseCreate(msgspec.Struct, frozen=True, kw_only=True, tag="response.cr
     """Begin a Response. Fields that are not here are accepted and ignored, as clients of the Responses API expect.
 
     ``input`` and ``tools`` stay as decoded JSON: clients differ too much in them for one strict type. See
-    :func:`.items.parse_input`. ``top_k``, ``min_p``, ``seed`` and ``stop`` are extensions.
+    :func:`.items.parse_input`. ``top_k``, ``min_p``, ``seed``, ``stop`` and ``caesura`` are extensions.
+
+    ``background``, ``conversation``, ``prompt``, ``store``, ``stream``, ``stream_options`` and ``truncation`` are those
+    of the Responses API; ``generate``, false for a Response that ends without output, is that of its WebSocket mode.
+    What a server doesn't have it refuses, or, where the outcome is the same, passes over.
 
     ``idempotency_key`` makes the create safe to repeat: with the key of a Response that this owner still has it begins
     none, and resumes that one from its start.
@@ -41,6 +45,19 @@ class ResponseCreate(msgspec.Struct, frozen=True, kw_only=True, tag="response.cr
     top_logprobs: int | None = None
     metadata: dict[str, str] | None = None
     previous_response_id: str | None = None
+    conversation: Any = None
+    prompt: Any = None
+    truncation: str | None = None
+    store: bool | None = None
+    background: bool | None = None
+    generate: bool | None = None
+    stream: bool | None = None
+    stream_options: Any = None
+    service_tier: str | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    caesura: dict[str, Any] | None = None
     idempotency_key: Key | None = None
     stream_id: str | None = None
 

@@ -12,9 +12,11 @@ from .items import OutputItem
 
 
 class InputTokensDetails(msgspec.Struct, frozen=True):
-    """``cached_tokens``: those whose state was copied from another sequence that began alike."""
+    """``cached_tokens``: those whose state was there, or was copied from another sequence that began alike.
+    ``cache_write_tokens`` is the API's count of what is paid for being cached: nothing is, here."""
 
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
 
 
 class OutputTokensDetails(msgspec.Struct, frozen=True):
@@ -74,6 +76,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     top_logprobs: int = 0
+    user: str | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
     caesura: dict[str, Any] | UnsetType = UNSET

@@ -11,6 +11,7 @@ the same. Nothing that a client sends raises here: what can't be carried out bec
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Callable
 
 from .codec import encode
 from .deadlines import Deadlines
@@ -23,21 +24,33 @@ from .errors import (
     ResponseNotFound,
 )
 from .event_log import Budget, EventLog
-from .events import ResponseAppended, ResponseEvent
+from .events import EndEvent, ResponseAppended, ResponseEvent, ResponseFailed
 from .limits import DEFAULT_LIMITS, Limits
+from .messages import ResponseCreate
+from .modes import APPEND, HTTP, Mode
 from .server_connection import ServerConnection
-from .server_requests import AppendRequested, CreateRequested, EndRequested, Request
+from .server_requests import AppendRequested, CreateRequested, EndRequested, ForgetRequested, Request
 from .server_response import ServerResponse
 from .state import Stimulus
 
-__all__ = ["AppendRequested", "CreateRequested", "EndRequested", "Request", "ServerProtocol", "ServerResponse"]
+__all__ = [
+    "AppendRequested",
+    "CreateRequested",
+    "EndRequested",
+    "ForgetRequested",
+    "Request",
+    "ServerProtocol",
+    "ServerResponse",
+]
 
 
 class ServerProtocol:
     """All Responses of a server, by id, and the connections that carry them."""
 
-    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, limits: Limits = DEFAULT_LIMITS, on_error: Callable[[str], None] = lambda code: None) -> None:
+        """``on_error`` is told the code of every error that a client is told."""
         self.limits = limits
+        self.on_error = on_error
         self.deadlines: Deadlines[object] = Deadlines()
         self._responses: dict[str, ServerResponse] = {}
         self._keys: dict[tuple[str, str], ServerResponse] = {}
@@ -48,10 +61,10 @@ class ServerProtocol:
         self._ready: dict[ServerConnection, None] = {}
         self._replay_budget = Budget(limits.max_replay_bytes_in_all)
 
-    def connect(self, now: float, *, credential: str = "") -> ServerConnection:
+    def connect(self, now: float, *, credential: str = "", mode: Mode = APPEND) -> ServerConnection:
         """A client has connected. ``credential`` stands for who it is; Responses are found by their owner alone."""
         self._num_connections += 1
-        connection = ServerConnection(self, credential, self._num_connections)
+        connection = ServerConnection(self, credential, self._num_connections, mode)
         self.deadlines.set(connection, now + self.limits.lifetime)
         return connection
 
@@ -118,6 +131,7 @@ class ServerProtocol:
                 self._drop_key(response)
             if connection is not None:
                 connection.refuse(error, response.stream_id, key=response.idempotency_key)
+                connection.has_failed(response.previous_response_id, response.stream_id)
                 connection.forget(response, now)
         elif connection is not None:
             connection.refuse(error, response.stream_id, response_id=response.id, raw=request.raw)
@@ -130,19 +144,23 @@ class ServerProtocol:
         :raises LocalProtocolViolation: the state table doesn't allow it now. Nothing is queued.
         """
         stamped = response.stamp(event)
-        frame = encode(stamped)  # before anything changes, should it be impossible
+        is_told = not response.is_silent or isinstance(event, EndEvent)
+        frame = encode(stamped) if is_told else ""  # before anything changes, should it be impossible
         unborn = response.is_unborn
         try:
             response.apply(stamped)
         except ProtocolViolation as error:
             raise LocalProtocolViolation(str(error)) from error
-        response.log.add(frame)
+        if not response.is_silent:
+            response.log.add(frame)
         connection = response.connection
         if unborn:
             self._responses[response.id or ""] = response
-        if connection is not None:
+        if connection is not None and is_told:
             connection.queue(frame, now)
         if response.has_ended:
+            if connection is not None:
+                connection.has_ended(response, failed=isinstance(event, ResponseFailed))
             self._ended_now(response, now)
         elif response.is_paused and response.last_pause is stamped:
             self.deadlines.set((response, "pause"), now + self.limits.pause_timeout)
@@ -152,8 +170,13 @@ class ServerProtocol:
     def _ended_now(self, response: ServerResponse, now: float) -> None:
         response.connection = None
         self.deadlines.cancel((response, "pause"))
-        self.deadlines.set((response, "grace"), now + self.limits.grace)
         self._closed(response)
+        if not response.outlives:
+            del self._responses[response.id or ""]
+            response.log.clear()
+            self._drop_key(response)
+            return
+        self.deadlines.set((response, "grace"), now + self.limits.grace)
         ended = self._ended.setdefault(response.owner, {})
         ended[response.id or ""] = None
         while len(ended) > self.limits.max_ended:
@@ -175,9 +198,7 @@ class ServerProtocol:
         """The Response that was created with this idempotency key."""
         return None if key is None else self._keys.get((owner, key))
 
-    def open(
-        self, connection: ServerConnection, *, stream_id: str | None, model: str | None, key: str | None
-    ) -> ServerResponse:
+    def open(self, connection: ServerConnection, create: ResponseCreate) -> ServerResponse:
         """A new Response for a create of this connection.
 
         :raises CredentialResponseLimitReached: its owner has too many.
@@ -190,12 +211,21 @@ class ServerProtocol:
             )
         log = EventLog(limits.max_replay_events, limits.max_replay_bytes, self._replay_budget)
         response = ServerResponse(
-            owner=owner, log=log, connection=connection, stream_id=stream_id, model=model, idempotency_key=key
+            owner=owner,
+            log=log,
+            connection=connection,
+            stream_id=create.stream_id,
+            model=create.model,
+            idempotency_key=create.idempotency_key,
+            mode=connection.mode,
+            previous_response_id=create.previous_response_id,
+            is_background=connection.mode is HTTP and bool(create.background),
+            is_silent=connection.mode is HTTP and not create.stream and not create.background,
         )
         response.advance(Stimulus.CREATE)
         self._num_open[owner] += 1
-        if key is not None:
-            self._keys[(owner, key)] = response
+        if create.idempotency_key is not None:
+            self._keys[(owner, create.idempotency_key)] = response
         return response
 
     def lose(self, response: ServerResponse) -> None:
@@ -206,9 +236,13 @@ class ServerProtocol:
         self._drop_key(response)
 
     def detach(self, response: ServerResponse, now: float) -> None:
-        """Nobody carries it any more. It lives on for the grace period."""
+        """Nobody carries it any more. It lives on for the grace period; in the background, to its end; where a
+        Response does not outlive its connection, not at all."""
         response.connection = None
-        self.deadlines.set((response, "grace"), now + self.limits.grace)
+        if not response.outlives:
+            self.request_end(response, "cancelled", "connection_lost")
+        elif not response.is_background:
+            self.deadlines.set((response, "grace"), now + self.limits.grace)
 
     def attach(self, response: ServerResponse, connection: ServerConnection) -> None:
         """This connection carries it from now on. One that has ended is only read, and needs nobody."""

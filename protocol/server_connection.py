@@ -12,7 +12,6 @@ from .errors import (
     CaesuraError,
     ConnectionLimitReached,
     ConnectionResponseLimitReached,
-    EventsLost,
     LocalProtocolViolation,
     Overloaded,
     ResponseAlreadyEnded,
@@ -20,15 +19,18 @@ from .errors import (
     ResponseNotFound,
     SlowReader,
     StreamBusy,
+    UnknownMessageType,
 )
-from .events import ErrorBody, ErrorEvent, Snapshot
 from .events import ResponseDetached as DetachedEvent
 from .items import parse_input
-from .lanes import Lanes, is_lane_name
-from .messages import ResponseAppend, ResponseCancel, ResponseCreate, ResponseResume
-from .outbox import Outbox
+from .lanes import Lanes
+from .lineage import Lineage
+from .messages import ClientMessage, ResponseAppend, ResponseCancel, ResponseCreate, ResponseResume
+from .modes import Mode
+from .opening import APPEND_MODE, BETA_HEADER
 from .server_lanes import ServerLane, Waiting
-from .server_requests import AppendRequested, Close, CreateRequested
+from .server_outlet import ServerOutlet
+from .server_requests import AppendRequested, Close, CreateRequested, ForgetRequested
 from .server_response import ServerResponse
 from .state import Stimulus
 
@@ -39,26 +41,21 @@ POLICY_VIOLATION = 1008
 GOING_AWAY = 1001
 
 
-class ServerConnection:
+class ServerConnection(ServerOutlet):
     """Made by :meth:`.server.ServerProtocol.connect`.
 
-    :ivar credential: who the client is.
+    :ivar mode: how its Responses are carried.
     :ivar number: rises with every connection of the server.
-    :ivar num_errors: errors sent so far; numbers the next one.
-    :ivar closing: close the transport so, once :meth:`next_frame` gives None. None while the connection goes on.
     """
 
-    def __init__(self, server: ServerProtocol, credential: str, number: int) -> None:
-        self.credential = credential
+    def __init__(self, server: ServerProtocol, credential: str, number: int, mode: Mode) -> None:
+        super().__init__(server, credential)
+        self.mode = mode
         self.number = number
-        self.num_errors = 0
-        self.closing: Close | None = None
-        self._server = server
         self._lanes: Lanes[ServerLane] = Lanes(ServerLane, server.limits.max_named_lanes)
         self._waiting = Waiting()
-        self._outbox = Outbox(server.limits.max_unsent_events, server.limits.max_unsent_bytes)
+        self._lineage = Lineage(server.limits.max_remembered)
         self._expired = False
-        self._is_lost = False
 
     # --- frames ---------------------------------------------------------------------------------------------------
 
@@ -71,9 +68,14 @@ class ServerConnection:
             return
         try:
             message = decode_client_message(data, self._server.limits)
+            self._check_known(message)
         except CaesuraError as error:
             self.refuse(error, lane_of(data))
             return
+        self.take(message, now)
+
+    def take(self, message: ClientMessage, now: float) -> None:
+        """Take in a message that is decoded already. Never raises."""
         about: dict[str, Any] = {}
         try:
             match message:
@@ -91,10 +93,16 @@ class ServerConnection:
                     self._resume(self._server.find(message.response_id, self.credential), message.starting_after, now)
         except CaesuraError as error:
             self.refuse(error, message.stream_id, **about)
+            if isinstance(message, ResponseCreate):
+                self.has_failed(message.previous_response_id, message.stream_id)
 
-    def next_frame(self) -> str | None:
-        """The next text frame to send; None if there is none now."""
-        return self._outbox.next()
+    def _check_known(self, message: ClientMessage) -> None:
+        if type(message) not in self.mode.messages:
+            raise UnknownMessageType(
+                f"'{message.__struct_config__.tag}' is no message of this mode. To append to a Response, connect with "
+                f"the header '{BETA_HEADER}: {APPEND_MODE}'.",
+                param="type",
+            )
 
     def lost(self, now: float) -> None:
         """The transport is gone. Its Responses live on; creates without a ``response.created`` don't. Harmless when
@@ -105,6 +113,7 @@ class ServerConnection:
         self._server.deadlines.cancel(self)
         self._outbox.clear()
         self._detach_all(now)
+        self._forget_all()
 
     # --- what a client asks for -----------------------------------------------------------------------------------
 
@@ -120,7 +129,10 @@ class ServerConnection:
             return  # sent twice on one connection: the first one will be answered
         if existing is not None:
             self._check_order(existing)
-        items = parse_input(message.input)
+        needs_input = message.previous_response_id is None and message.generate is not False
+        items = parse_input(message.input) if message.input or needs_input else []
+        if message.previous_response_id is not None:
+            self._lineage.use(message.previous_response_id)
         self._lanes.open(message.stream_id)
         if len(self._waiting.on(message.stream_id)) >= limits.max_waiting:
             raise Overloaded(f"{limits.max_waiting} creates wait on this lane already. Wait for one to end.")
@@ -130,9 +142,7 @@ class ServerConnection:
             )
         if existing is not None:
             self._drop(existing, now)
-        response = self._server.open(
-            self, stream_id=message.stream_id, model=message.model, key=message.idempotency_key
-        )
+        response = self._server.open(self, message)
         self._waiting.creates.append(CreateRequested(response, message, items))
         self.hand_out(now)
 
@@ -259,6 +269,36 @@ class ServerConnection:
             lane.requested = None
         self.hand_out(now)
 
+    def remembers(self, response_id: str) -> bool:
+        """Whether a create may go on from this Response."""
+        return response_id in self._lineage
+
+    # --- lineage --------------------------------------------------------------------------------------------------
+
+    def has_ended(self, response: ServerResponse, *, failed: bool) -> None:
+        """A Response of this connection has ended: later creates may go on from it."""
+        if failed:
+            self.has_failed(response.previous_response_id, response.stream_id)
+        elif self.mode.remembers and not response.is_ending and not self._is_lost:
+            for response_id in self._lineage.add(response.id or "", response.stream_id):
+                self._server.request(ForgetRequested(self, response_id))
+
+    def forget_oldest(self) -> None:
+        """Make room: no create will go on from the Response that was of use longest ago."""
+        if oldest := self._lineage.pop_oldest():
+            self._server.request(ForgetRequested(self, oldest))
+
+    def has_failed(self, previous_response_id: str | None, stream_id: str | None) -> None:
+        """A create could not be carried out."""
+        if previous_response_id is not None and self._lineage.fail(previous_response_id, stream_id):
+            self._server.request(ForgetRequested(self, previous_response_id))
+
+    def _forget_all(self) -> None:
+        for response_id in self._lineage.clear():
+            self._server.request(ForgetRequested(self, response_id))
+
+    # --- who carries what -----------------------------------------------------------------------------------------
+
     def give_up(self, response: ServerResponse, now: float) -> None:
         """Another connection has resumed this Response."""
         lane = self.lane_of(response)
@@ -302,49 +342,14 @@ class ServerConnection:
 
     # --- out ------------------------------------------------------------------------------------------------------
 
-    def queue(self, frame: str, now: float) -> None:
-        """Send this, unless too much waits to be read already."""
-        if self._is_lost or self.closing is not None:
-            return
-        if self._outbox.is_full:
-            self._detach_slow_reader(now)
-            return
-        self._outbox.add(frame)
-        self._server.has_output(self)
-
     def _detach_slow_reader(self, now: float) -> None:
-        slow = SlowReader(f"{len(self._outbox)} events wait to be read. The connection closes; resume on another one.")
+        going_on = "resume on another one" if self.mode.outlives else "go on with another one"
+        slow = SlowReader(f"{len(self._outbox)} events wait to be read. The connection closes; {going_on}.")
         self._outbox.clear()
         self._close(POLICY_VIOLATION, slow, now)
 
-    def refuse(
-        self,
-        error: CaesuraError,
-        stream_id: str | None,
-        *,
-        response_id: str | None = None,
-        raw: Any = msgspec.UNSET,
-        key: str | None = None,
-    ) -> None:
-        """Queue an ``error`` event. ``key`` is that of the create which it refuses."""
-        if self._is_lost or self.closing is not None:
-            return
-        event = ErrorEvent(
-            sequence_number=self.num_errors,
-            stream_id=stream_id if stream_id is not None and is_lane_name(stream_id) else msgspec.UNSET,
-            status=error.status,
-            error=ErrorBody(type=error.type, code=error.code, message=error.message, param=error.param),
-            response_id=msgspec.UNSET if response_id is None else response_id,
-            input=raw,
-            idempotency_key=msgspec.UNSET if key is None else key,
-            snapshot=self._snapshot(response_id) if isinstance(error, EventsLost) else msgspec.UNSET,
-        )
-        self.num_errors += 1
-        self._outbox.add(encode(event))
+    def _announce(self) -> None:
         self._server.has_output(self)
-
-    def _snapshot(self, response_id: str | None) -> Snapshot | msgspec.UnsetType:
-        return self._server.find(response_id or "", self.credential).snapshot()
 
     # --- the end --------------------------------------------------------------------------------------------------
 
@@ -365,6 +370,7 @@ class ServerConnection:
         self.closing = Close(code, error.code)
         self._server.deadlines.cancel(self)
         self._detach_all(now)
+        self._forget_all()
 
     def _check_age(self) -> None:
         if self._expired:
@@ -374,5 +380,5 @@ class ServerConnection:
         minutes = self._server.limits.lifetime / 60
         return ConnectionLimitReached(
             f"Responses websocket connection limit reached ({minutes:g} minutes). Create a new websocket connection "
-            "and resume there."
+            f"{'and resume there' if self.mode.outlives else 'to continue'}."
         )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .append_items import Append
 from .items import InputItem
 from .messages import ResponseCreate
 from .server_response import ServerResponse
+
+if TYPE_CHECKING:
+    from .server_connection import ServerConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,15 @@ class EndRequested:
     reason: str
 
 
-Request = CreateRequested | AppendRequested | EndRequested
+@dataclass(frozen=True, slots=True)
+class ForgetRequested:
+    """No create of this connection will go on from this Response: drop what is kept for that."""
+
+    connection: ServerConnection
+    response_id: str
+
+
+Request = CreateRequested | AppendRequested | EndRequested | ForgetRequested
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from .errors import EventsLost, InvalidValue
 from .event_log import EventLog
 from .events import ResponseResumed, Snapshot
+from .modes import APPEND, Mode
 from .response import IN_PROGRESS, ResponseMachine
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ class ServerResponse(ResponseMachine):
     :ivar log: its last events.
     :ivar connection: the one that it is attached to; None while nobody is.
     :ivar model: what its create asked for.
+    :ivar previous_response_id: the one that it goes on from.
+    :ivar is_background: it lives on without a connection, whatever the mode.
+    :ivar is_silent: nobody is told anything of it but its end.
+    :ivar timing: what its preinference took by stage, milliseconds, once it has begun.
     :ivar is_ending: the runtime has been asked to end it.
     """
 
@@ -32,7 +37,17 @@ class ServerResponse(ResponseMachine):
     connection: ServerConnection | None
     model: str | None = None
     idempotency_key: str | None = None
+    mode: Mode = APPEND
+    previous_response_id: str | None = None
+    is_background: bool = False
+    is_silent: bool = False
+    timing: dict[str, float] = field(default_factory=dict)
     is_ending: bool = False
+
+    @property
+    def outlives(self) -> bool:
+        """Whether it lives on when its connection is lost."""
+        return self.mode.outlives or self.is_background
 
     def events_after(self, starting_after: int) -> list[str]:
         """The frames after that sequence number, as they were first sent.

@@ -13,19 +13,72 @@ parsing, encoding, sending, waiting for the event loop or for a batch.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..sampler.engine import Ledger
+from ..sampler.engine import Ledger, TokenSequence
 
 _NS_PER_MS = 1e6
 
 
+PREINFERENCE = ("validate", "resolve", "guards", "render", "tokenise")
+"""Its stages, in order. What each of them took is a part of ``api``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What a sequence had when a Response began: all zero, unless it goes on from another one's.
+
+    :ivar tokens: that were there already.
+    :ivar kept: how many of these were computed and in place.
+    """
+
+    tokens: int = 0
+    kept: int = 0
+    prefilled: int = 0
+    appended: int = 0
+    sampled: int = 0
+    decoded: int = 0
+    copied: int = 0
+    recomputed: int = 0
+    rebuilds: int = 0
+    inference_ns: int = 0
+
+    @classmethod
+    def of(cls, sequence: TokenSequence, *, kept: int) -> Before:
+        ledger = sequence.ledger
+        return cls(
+            tokens=len(ledger),
+            kept=kept,
+            prefilled=ledger.prefilled,
+            appended=ledger.appended,
+            sampled=ledger.sampled,
+            decoded=ledger.decoded,
+            copied=ledger.copied,
+            recomputed=ledger.recomputed,
+            rebuilds=len(ledger.rebuilds),
+            inference_ns=sequence.inference_ns,
+        )
+
+    def given(self, ledger: Ledger) -> int:
+        """Input tokens of the Response: what was there, and what came from outside since."""
+        return self.tokens + ledger.prefilled - self.prefilled + ledger.appended - self.appended
+
+    def cached(self, ledger: Ledger) -> int:
+        """How many of those were not computed for this Response: they were there, or copied. What was lost in a pause
+        may be copied a second time."""
+        return ledger.copied - self.copied + max(0, self.kept - (ledger.recomputed - self.recomputed))
+
+
 @dataclass(slots=True)
 class Accounting:
-    """One rollout's counters and stopwatches. All times are nanoseconds of :func:`time.perf_counter_ns`."""
+    """One rollout's counters and stopwatches. All times are nanoseconds of :func:`time.perf_counter_ns`.
+
+    :ivar preinference_ns: by stage of :data:`PREINFERENCE`; ``prefill`` runs from the start of the first turn's
+        sampling to its first token.
+    """
 
     started_at: int = field(default_factory=time.perf_counter_ns)
     preinference_runs: int = 0
@@ -33,6 +86,7 @@ class Accounting:
     pauses: int = 0
     tool_calls: int = 0
     stages_ns: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("hosted_tools", "paused", "post"), 0))
+    preinference_ns: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PREINFERENCE, 0))
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -43,10 +97,29 @@ class Accounting:
         finally:
             self.stages_ns[name] += time.perf_counter_ns() - begin
 
-    def report(self, ledger: Ledger, inference_ns: int) -> dict[str, Any]:
-        """The ``caesura`` object of the final Response: times in milliseconds."""
+    @contextmanager
+    def preinference(self, name: str) -> Iterator[None]:
+        """The same for a stage of preinference."""
+        begin = time.perf_counter_ns()
+        try:
+            yield
+        finally:
+            self.preinference_ns[name] += time.perf_counter_ns() - begin
+
+    def note_first_token(self, began: int) -> None:
+        """The first turn, whose sampling began then, has a token."""
+        self.preinference_ns.setdefault("prefill", time.perf_counter_ns() - began)
+
+    @property
+    def preinference_ms(self) -> dict[str, float]:
+        return _milliseconds(self.preinference_ns)
+
+    def report(self, sequence: TokenSequence, before: Before) -> dict[str, Any]:
+        """The ``caesura`` object of the final Response: times in milliseconds. ``tokens.carried`` were there when it
+        began."""
+        ledger = sequence.ledger
         wall = time.perf_counter_ns() - self.started_at
-        stages = {"inference": inference_ns, **self.stages_ns}
+        stages = {"inference": sequence.inference_ns - before.inference_ns, **self.stages_ns}
         stages["api"] = wall - sum(stages.values())
         return {
             "preinference_runs": self.preinference_runs,
@@ -54,13 +127,20 @@ class Accounting:
             "pauses": self.pauses,
             "tool_calls": self.tool_calls,
             "tokens": {
-                "prefilled": ledger.prefilled,
-                "sampled": ledger.sampled,
-                "appended": ledger.appended,
-                "copied": ledger.copied,
-                "recomputed": ledger.recomputed,
-                "rebuilds": len(ledger.rebuilds),
+                "carried": before.tokens,
+                "prefilled": ledger.prefilled - before.prefilled,
+                "sampled": ledger.sampled - before.sampled,
+                "appended": ledger.appended - before.appended,
+                "decoded": ledger.decoded - before.decoded,
+                "copied": ledger.copied - before.copied,
+                "recomputed": ledger.recomputed - before.recomputed,
+                "rebuilds": len(ledger.rebuilds) - before.rebuilds,
             },
-            "stages_ms": {name: round(value / _NS_PER_MS, 3) for name, value in stages.items()},
+            "stages_ms": _milliseconds(stages),
+            "preinference_ms": self.preinference_ms,
             "wall_ms": round(wall / _NS_PER_MS, 3),
         }
+
+
+def _milliseconds(stages: Mapping[str, int]) -> dict[str, float]:
+    return {name: round(value / _NS_PER_MS, 3) for name, value in stages.items()}

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from ..protocol.errors import CaesuraError, ContextLengthExceeded, InvalidValue, Overloaded, ServerFault
 from ..sampler import errors as sampler_errors
+from .store import StoreError
 
 log = logging.getLogger("caesura")
 
@@ -35,6 +36,9 @@ def translate(error: Exception) -> CaesuraError:
             return InvalidValue(str(error), param="input")
         case sampler_errors.SamplerError():
             return ServerFault(str(error))
+        case StoreError():
+            log.error("the store failed: %s", error)
+            return ServerFault("Stored Responses can't be reached now. Try again, or send the full input.")
     log.error("a bug in the server", exc_info=error)
     return ServerFault("The server hit an error of its own. The log has the details.")
 

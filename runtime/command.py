@@ -9,31 +9,39 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
-from ..protocol.limits import DEFAULT_LIMITS, Limits
+from ..protocol.limits import DEFAULT_LIMITS
 from ..sampler.errors import SamplerError
-from ..sampler.eviction import DEFAULT_POLICY, POLICIES
-from ..sampler.formats import FORMATS
-from ..sampler.memory_plan import MemoryPlan, describe, parse_size, sequences_for
+from ..sampler.memory_plan import MemoryPlan, describe, sequences_for
 from ..sampler.model import load_model
 from ..sampler.replay import ReplayScript
-from .server import DEFAULT_ENGINE, ENGINES, Settings
+from .access.errors import AccessSettingsError
+from .access.loopback import check_exposure
+from .access.options import access_from
+from .options import make_parser
+from .server import Settings
 from .server import serve as run_server
+from .sqlite_store import SqliteStore
+from .store import ResponseStore, StoreUnusable
 
 USAGE_ERROR = 2
 
+MAX_FILES = 65_536
+
 
 def serve(argv: list[str]) -> int:
-    """Serve a model over WebSocket.
+    """Serve a model over HTTP and WebSocket.
 
     Prints the address on stdout once it accepts connections, and what its memory gives. Exit status 0 after SIGTERM or
     SIGINT, 2 with one line on stderr if it can't start.
     """
-    arguments = _parser().parse_args(argv)
+    arguments = make_parser().parse_args(argv)
     level = logging.INFO if arguments.verbose else logging.WARNING
     logging.basicConfig(level=level, format="caesura: %(levelname)s: %(message)s", stream=sys.stderr)
     try:
+        limits = dataclasses.replace(DEFAULT_LIMITS, **dict(arguments.limit))
+        access = access_from(arguments, limits.max_message_bytes)
+        check_exposure(arguments.host, access.keys is not None, arguments.no_auth)
         replay = None if arguments.replay is None else ReplayScript.load(arguments.replay)
         model = load_model(
             arguments.model,
@@ -56,6 +64,7 @@ def serve(argv: list[str]) -> int:
             lines.append(f"bit-exact whatever else is sampled: {'yes' if batch_invariant else 'no'}, as measured now")
             print("\n".join(f"caesura: {line}" for line in lines), flush=True)
 
+        _allow_many_connections()
         with _listener(arguments.host, arguments.port) as listener:
             url = f"http://{_authority(listener)}"
             coroutine = run_server(
@@ -74,15 +83,36 @@ def serve(argv: list[str]) -> int:
                 listener,
                 replay=replay,
                 scripted=arguments.scripted,
-                limits=dataclasses.replace(DEFAULT_LIMITS, **dict(arguments.limit)),
+                limits=limits,
+                access=access,
+                guards=arguments.guard,
+                store=_store(arguments),
                 on_ready=lambda batch_invariant: say_what_is_served(url, batch_invariant),
             )
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 runner.run(coroutine)
-    except (SamplerError, _CannotListen) as error:
+    except (SamplerError, AccessSettingsError, StoreUnusable, _CannotListen) as error:
         _say(str(error))
         return USAGE_ERROR
     return 0
+
+
+def _store(arguments: argparse.Namespace) -> ResponseStore | None:
+    if arguments.store == "none":
+        return None
+    return SqliteStore(arguments.store, max_age=arguments.store_age, max_bytes=arguments.store_size)
+
+
+def _allow_many_connections() -> None:
+    """Shells start processes with 1,024 file descriptors, though the system allows more: each connection takes one."""
+    try:
+        import resource
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(MAX_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class _CannotListen(Exception):
@@ -119,125 +149,3 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 def _say(line: str) -> None:
     print(f"caesura: {line}", file=sys.stderr, flush=True)
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
-
-
-def _size(text: str) -> int:
-    try:
-        return parse_size(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-_LIMITS = {field.name: field.type for field in dataclasses.fields(Limits)}
-
-
-def _limit(text: str) -> tuple[str, float]:
-    name, _, value = text.partition("=")
-    if name not in _LIMITS:
-        raise argparse.ArgumentTypeError(f"there is no limit {name!r}; the limits are {', '.join(_LIMITS)}")
-    try:
-        number = int(value) if _LIMITS[name] == "int" else float(value)
-    except ValueError:
-        number = -1
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{name} must be a number above 0, not {value!r}")
-    return name, number
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="caesura serve", description="Serve a model over WebSocket.")
-    parser.add_argument(
-        "--model",
-        default="demo",
-        metavar="MODEL",
-        help="a GGUF file, hf:OWNER/REPO[:FILE] of the Hugging Face Hub, or 'demo' (the default)",
-    )
-    parser.add_argument(
-        "--tool-format",
-        metavar="NAME",
-        help=f"how the model writes tool calls: {', '.join(FORMATS)} (default: what its template and vocabulary say)",
-    )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8080, help="0 takes a free one (default: %(default)s)")
-    parser.add_argument("--ctx", type=_positive, metavar="TOKENS", help="context a sequence (default: the model's own)")
-    parser.add_argument(
-        "--sequences",
-        type=_positive,
-        metavar="N",
-        help="Responses that can be sampled at once (default: as many as --kv-memory holds, or 8)",
-    )
-    parser.add_argument(
-        "--max-open",
-        type=_positive,
-        default=10_000,
-        metavar="N",
-        help="Responses that can be open at once, most of them paused (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--kv-memory",
-        type=_size,
-        metavar="SIZE",
-        help="memory of the KV cache, like 512M or 2G (default: what --sequences take, at most half of what is free)",
-    )
-    parser.add_argument(
-        "--swap-memory",
-        type=_size,
-        metavar="SIZE",
-        help="memory for paused Responses that lost their place in the KV cache (default: a quarter of what is free)",
-    )
-    parser.add_argument("--swap-dir", type=Path, metavar="DIR", help="where to swap what exceeds --swap-memory")
-    parser.add_argument(
-        "--swap-disk", type=_size, metavar="SIZE", help="bound on what --swap-dir takes (default: half of what is free)"
-    )
-    parser.add_argument(
-        "--flash-attention",
-        action="store_true",
-        help="faster where many Responses are sampled at once, slower for short tool results, and not bit-exact",
-    )
-    parser.add_argument(
-        "--eviction",
-        choices=sorted(POLICIES),
-        default=DEFAULT_POLICY,
-        help="which paused Response gives up its place (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--no-prefix-sharing",
-        dest="prefix_sharing",
-        action="store_false",
-        help="compute every prompt, even where another Response begins alike; for experiments",
-    )
-    parser.add_argument(
-        "--engine",
-        choices=sorted(ENGINES),
-        default=DEFAULT_ENGINE,
-        help="where llama.cpp runs: in a thread of the server, or in a process of its own, whose crash ends no rollout "
-        "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--threads", type=_positive, default=1, help="threads that llama.cpp computes with (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--replay", metavar="FILE", help="force the turns of this JSON script instead of sampling; for experiments"
-    )
-    parser.add_argument(
-        "--scripted",
-        action="store_true",
-        help="let a request bring the model's turns as JSON in its first user message; for 'caesura conform'",
-    )
-    parser.add_argument(
-        "--limit",
-        type=_limit,
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help=f"a bound of the protocol, times in seconds; may be repeated: {', '.join(_LIMITS)}",
-    )
-    parser.add_argument("--verbose", action="store_true", help="log the costs of every Response that ends, on stderr")
-    return parser

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..protocol.connection import CreateRequested, ServerResponse
-from ..protocol.events import ResponseEvent
+from ..protocol.events import ResponseEvent, WebsocketTiming
 
 if TYPE_CHECKING:
+    from .previous import Previous
     from .rollouts import Rollouts
 
 
@@ -35,18 +36,34 @@ class Emitter:
         self.flush: Callable[[], None] = rollouts.settle
         self._rollouts = rollouts
         self._request = request
+        self._connection = request.response.connection
 
     async def begin(self) -> None:
         """The request is fine: the Response takes its place on its lane, once the one that holds it has ended.
 
         :raises LocalProtocolViolation: nobody waits for it any more.
         """
-        await self.make_room()
+        await self._rollouts.supersede(self._request)
         self._rollouts.accept(self._request)
 
     async def make_room(self) -> bool:
-        """End the Response that this one takes the place of; whether there was one."""
-        return await self._rollouts.supersede(self._request)
+        """Drop an ended Response that is only remembered, or end the one that this one takes the place of; whether
+        there was any."""
+        return await self._rollouts.forget_one() or await self._rollouts.supersede(self._request)
+
+    def previous(self, response_id: str) -> Previous | None:
+        """The ended Response of that id, if this connection remembers it."""
+        return None if self._connection is None else self._rollouts.previous(self._connection, response_id)
+
+    def remember(self, previous: Previous) -> None:
+        """This Response has ended so: have its connection remember it, as long as that has to."""
+        self._rollouts.remember(self._connection, previous)
+
+    def tell_timing(self, metrics: dict[str, float | None]) -> None:
+        """Tell the client what the server spent on this Response, if it wants to know."""
+        connection = self.response.connection
+        if connection is not None and connection.wants_timing:
+            self._rollouts.tell(connection, WebsocketTiming(timing_metrics=metrics))
 
     def __call__(self, event: ResponseEvent) -> None:
         """Queue it. Raises :class:`..protocol.errors.LocalProtocolViolation` where the state table forbids it."""

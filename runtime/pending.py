@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,7 +20,7 @@ import msgspec
 from ..protocol.append_items import Append
 from ..protocol.errors import ContextLengthExceeded
 from ..protocol.events import OutputItemDone
-from ..protocol.items import FunctionCall, HostedCall, InputMessage
+from ..protocol.items import FunctionCall, FunctionCallOutput, HostedCall, InputMessage
 from .conversation import shown
 from .emitter import Emitter
 
@@ -62,6 +63,17 @@ class Outputs:
     messages: tuple[InputMessage, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A turn whose local calls the client answers with its next request.
+
+    :ivar answers: the outputs that are known of the turn's other calls, by ``call_id``.
+    """
+
+    calls: tuple[Call, ...]
+    answers: Mapping[str, str]
+
+
 class Resolver(Protocol):
     """Gets calls answered."""
 
@@ -88,7 +100,22 @@ class Answers:
         self._hosted = HostedTools(emit, context)
         self._refused = RefusedCalls()
 
-    async def __call__(self, calls: Sequence[Call]) -> Outputs:
+    async def __call__(self, calls: Sequence[Call]) -> Outputs | None:
+        """:returns: None where the client answers with its next request instead: the Response ends here."""
+        if not self._local.emit.response.mode.pauses and any(self._is_local(call) for call in calls):
+            await self._answer_own(calls)
+            return None
+        return await self._answer(calls)
+
+    async def _answer_own(self, calls: Sequence[Call]) -> None:
+        """Answer those that are not the client's; what they gave waits with the others for its next request."""
+        own = [call for call in calls if not self._is_local(call)]
+        outputs = await self._answer(own) if own else Outputs(())
+        self._context.accounting.tool_calls += len(calls) - len(own)
+        known = {call.call_id: answer for call, answer in zip(own, outputs.answers, strict=True)}
+        self._context.unanswered = Unanswered(tuple(calls), known)
+
+    async def _answer(self, calls: Sequence[Call]) -> Outputs:
         accounting = self._context.accounting
         accounting.tool_calls += sum(call.refusal is None for call in calls)
         self._local.begin_turn(calls)
@@ -97,8 +124,13 @@ class Answers:
         self._context.sequence.expect([call.name for call in calls])
         for resolver in _distinct(resolvers):
             resolver.announce()
-        with accounting.stage("paused" if self._local.emit.response.is_paused else "hosted_tools"):
+        is_paused = self._local.emit.response.is_paused
+        began = time.perf_counter_ns()
+        with accounting.stage("paused" if is_paused else "hosted_tools"):
             answers = await asyncio.gather(*pending)
+        if is_paused:
+            self._context.answered_at = time.perf_counter_ns()
+            self._context.service.metrics.pause_ended((self._context.answered_at - began) / 1e9)
         outputs = Outputs(tuple(answers), tuple(self._local.messages))
         for resolver in _distinct(resolvers):
             resolver.conclude()
@@ -107,7 +139,10 @@ class Answers:
     def _resolver(self, call: Call) -> Resolver:
         if call.refusal is not None:
             return self._refused
-        return self._hosted if isinstance(call.item, HostedCall) else self._local
+        return self._local if self._is_local(call) else self._hosted
+
+    def _is_local(self, call: Call) -> bool:
+        return call.refusal is None and not isinstance(call.item, HostedCall)
 
 
 def _distinct(resolvers: Iterable[Resolver]) -> Iterable[Resolver]:
@@ -140,12 +175,23 @@ class LocalTools:
         if self.context is not None and not all(future.done() for future in self._futures.values()):
             self.context.accounting.pauses += 1
             self.emit(self.emit.response.pause(self.context.usage()))
-        self.emit.flush()
+            self.emit.flush()
+            self.context.service.metrics.paused_after((time.perf_counter_ns() - self.context.last_token_at) / 1e9)
+        else:
+            self.emit.flush()
 
     def conclude(self) -> None:
         """The client has the outputs already. What comes from now on is of the next turn."""
         self._calls, self.messages = (), []
         self._futures.clear()
+
+    def guarded(self, append: Append) -> Append:
+        """It as the guards let it in."""
+        context = self.context
+        if context is None:
+            return append
+        rewritten = context.service.guards.rewrite(append.outputs)
+        return append if rewritten is append.outputs else Append(tuple(rewritten), append.messages)
 
     def check(self, append: Append) -> None:
         """Whether these outputs, with those that are known, fit the context.
@@ -173,10 +219,14 @@ class LocalTools:
     def resolve(self, append: Append) -> None:
         """Answer the calls. Outputs that are known already are passed over."""
         self.messages += append.messages
+        news: list[FunctionCallOutput | InputMessage] = []
         for output in append.outputs:
             future = self._future(output.call_id)
             if not future.done():
                 future.set_result(shown(output))
+                news.append(output)
+        if self.context is not None:
+            self.context.take_in([*news, *append.messages])
 
     def _future(self, call_id: str) -> asyncio.Future[str]:
         future = self._futures.get(call_id)
@@ -215,9 +265,10 @@ class HostedTools:
             arguments = json.loads(call.item.arguments)
             if not isinstance(arguments, dict):
                 raise ValueError("the arguments must be a JSON object.")
-            return await self.context.service.hosted_by_name[call.name].run(arguments)
+            output = await self.context.service.hosted_by_name[call.name].run(arguments)
         except Exception as error:  # a tool's failure is something the model should read, not the end of the rollout
-            return f"Error: {error}"
+            output = f"Error: {error}"
+        return self.context.let_in(call.call_id, output)
 
 
 class RefusedCalls:

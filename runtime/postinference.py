@@ -1,4 +1,7 @@
-"""Postinference: everything that happens once, after the last token."""
+"""Postinference: everything that happens once, after the last token.
+
+The last event goes out first. What comes after it, the store and the metrics, holds nobody up.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,19 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import msgspec
 
 from ..protocol.errors import CaesuraError
-from ..protocol.events import ResponseCancelled, ResponseCompleted, ResponseFailed, ResponseIncomplete
+from ..protocol.events import EndEvent, ResponseCancelled, ResponseCompleted, ResponseFailed, ResponseIncomplete
+from ..protocol.modes import Mode
 from ..protocol.resource import Response
 from ..sampler.errors import ContextLengthExceeded as SequenceFull
 from .boundary import translate
 from .context import Context
 from .emitter import Emitter
+from .history import record, remembered
 
 log = logging.getLogger("caesura")
 
@@ -26,13 +32,10 @@ async def postinference(context: Context, emit: Emitter) -> None:
     """Give the sequence back, make the final Response with its whole output, usage and costs, and end with it."""
     context.accounting.postinference_runs += 1
     with context.accounting.stage("post"):
-        await context.sequence.close()
+        if not emit.response.mode.remembers:
+            await context.release()
         final = final_response(context, "completed" if context.cut is None else "incomplete")
-    report = context.accounting.report(context.sequence.ledger, context.sequence.inference_ns)
-    final = msgspec.structs.replace(final, caesura=report)
-    log.info("response %s %s: %s", final.id, final.status, report)
-    emit(ResponseCompleted(response=final) if context.cut is None else ResponseIncomplete(response=final))
-    emit.flush()
+    _end(context, emit, final)
 
 
 @asynccontextmanager
@@ -45,30 +48,69 @@ async def ending_cleanly(context: Context, emit: Emitter) -> AsyncIterator[None]
         if emit.ending is None:
             raise
         context.cut = emit.ending.reason
-        _end(emit, final_response(context, emit.ending.status))
+        _end(context, emit, final_response(context, emit.ending.status))
     except SequenceFull:
         # Outputs that were accepted before the turn was over: the turn took the room that they had.
         context.cut = "max_output_tokens"
-        _end(emit, final_response(context, "incomplete"))
+        _end(context, emit, final_response(context, "incomplete"))
     except Exception as error:
         failure = translate(error)
         log.warning("response %s failed: %s", context.response.id, failure.message)
-        _end(emit, final_response(context, "failed", failure))
+        _end(context, emit, final_response(context, "failed", failure))
     finally:
-        await context.sequence.close()
+        await context.release()
 
 
-_END_EVENTS: dict[str, type[ResponseCancelled] | type[ResponseIncomplete] | type[ResponseFailed]] = {
-    "cancelled": ResponseCancelled,
-    "incomplete": ResponseIncomplete,
-    "failed": ResponseFailed,
-}
+def end_event(final: Response, mode: Mode) -> EndEvent:
+    """The event that ends a Response so. The Responses API has no event for one that was cancelled: where clients know
+    no other, it ends as an incomplete one whose status tells."""
+    match final.status:
+        case "completed":
+            return ResponseCompleted(response=final)
+        case "failed":
+            return ResponseFailed(response=final)
+        case "cancelled" if mode.pauses:
+            return ResponseCancelled(response=final)
+    return ResponseIncomplete(response=final)
 
 
-def _end(emit: Emitter, final: Response) -> None:
-    if not emit.response.has_ended:
-        emit(_END_EVENTS[final.status](response=final))
-        emit.flush()
+def _end(context: Context, emit: Emitter, final: Response) -> None:
+    if emit.response.has_ended:
+        return
+    report = _report(context)
+    final = msgspec.structs.replace(final, caesura=report)
+    emit.tell_timing(_timing_metrics(report))
+    emit(end_event(final, emit.response.mode))
+    if emit.response.mode.remembers:
+        emit.remember(remembered(context, final))
+    emit.flush()
+    log.info("response %s %s: %s", final.id, final.status, report)
+    context.service.metrics.response_ended(emit.response.mode.name, final.status, report)
+    if context.service.store is not None and final.store:
+        context.service.store.put(record(context, final))
+
+
+def _report(context: Context) -> dict[str, Any]:
+    report = context.accounting.report(context.sequence, context.before)
+    if context.tools.ignored:
+        report["ignored_tools"] = list(context.tools.ignored)
+    if context.warnings:
+        report["guard_warnings"] = list(context.warnings)
+    return report
+
+
+def _timing_metrics(report: dict[str, Any]) -> dict[str, float | None]:
+    """By the names of the first clients of append mode. One process has no service between API and engine: the two
+    times to first token are one, and so are the two between tokens, which nobody takes."""
+    stages, first = report["stages_ms"], report["preinference_ms"].get("prefill")
+    return {
+        "responses_duration_excl_engine_and_client_tool_time_ms": stages["api"] + stages["post"],
+        "engine_service_total_ms": stages["inference"],
+        "engine_iapi_ttft_total_ms": first,
+        "engine_service_ttft_total_ms": first,
+        "engine_iapi_tbt_across_engine_calls_ms": None,
+        "engine_service_tbt_across_engine_calls_ms": None,
+    }
 
 
 def final_response(context: Context, status: str, error: CaesuraError | None = None) -> Response:
@@ -79,9 +121,15 @@ def final_response(context: Context, status: str, error: CaesuraError | None = N
         output=context.output,
         usage=context.usage(),
         completed_at=int(time.time()) if status == "completed" else None,
-        incomplete_details=None if context.cut is None else {"reason": context.cut},
+        incomplete_details=_details(context, status),
         error=None if error is None else {"code": error.code, "message": error.message},
     )
+
+
+def _details(context: Context, status: str) -> dict[str, str] | None:
+    """Why it ends early. The Responses API has a few reasons, and none for being cancelled."""
+    is_told = context.cut is not None and (status != "cancelled" or context.request.response.mode.pauses)
+    return {"reason": context.cut} if is_told and context.cut else None
 
 
 def new_response_id() -> str:

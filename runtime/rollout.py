@@ -28,5 +28,7 @@ async def rollout(request: CreateRequested, service: Service, emit: Emitter, loc
     async with ending_cleanly(context, emit):
         while calls := await sample(context, emit):
             outputs = await answers(calls)
+            if outputs is None:  # not in append mode: the client's next request brings them
+                break
             context.extend(context.render(calls, outputs))
         await postinference(context, emit)

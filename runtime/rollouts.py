@@ -10,20 +10,25 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..protocol.codec import encode
 from ..protocol.connection import (
     AppendRequested,
     CreateRequested,
     EndRequested,
+    ForgetRequested,
     ServerConnection,
     ServerProtocol,
     ServerResponse,
 )
-from ..protocol.events import ResponseCancelled, ResponseEvent
+from ..protocol.events import ResponseCancelled, ResponseEvent, WebsocketTiming
 from ..protocol.limits import DEFAULT_LIMITS, Limits
+from ..protocol.messages import ResponseCreate, ResponseResume
+from ..protocol.modes import APPEND, Mode
 from .boundary import translate
 from .emitter import Emitter, Ending
 from .pending import LocalTools
 from .postinference import response_never_begun
+from .previous import Previous
 from .rollout import rollout
 from .service import Service
 
@@ -40,17 +45,30 @@ class Rollouts:
 
     def __init__(self, service: Service, limits: Limits = DEFAULT_LIMITS) -> None:
         self._service = service
-        self._core = ServerProtocol(limits)
+        self.limits = limits
+        self._core = ServerProtocol(limits, service.metrics.error)
         self._loop = asyncio.get_running_loop()
         self._running: dict[ServerResponse, _Running] = {}
         self._wakers: dict[ServerConnection, Callable[[], None]] = {}
+        self._previous: dict[ServerConnection, dict[str, Previous]] = {}
+        self._releasing: set[asyncio.Task[None]] = set()
         self._alarm: asyncio.TimerHandle | None = None
+
+    @property
+    def num_open(self) -> int:
+        """Responses that have not ended."""
+        return len(self._running)
+
+    @property
+    def num_paused(self) -> int:
+        """Those of them that wait for their client."""
+        return sum(response.is_paused for response in self._running)
 
     # --- connections ----------------------------------------------------------------------------------------------
 
-    def connect(self, credential: str, wake: Callable[[], None]) -> ServerConnection:
+    def connect(self, credential: str, wake: Callable[[], None], mode: Mode = APPEND) -> ServerConnection:
         """A client has connected. ``wake`` is called when its connection has got something to send."""
-        connection = self._core.connect(self._loop.time(), credential=credential)
+        connection = self._core.connect(self._loop.time(), credential=credential, mode=mode)
         self._wakers[connection] = wake
         self.settle()
         return connection
@@ -60,8 +78,32 @@ class Rollouts:
         connection.receive(data, self._loop.time())
         self.settle()
 
+    def create(self, connection: ServerConnection, message: ResponseCreate) -> None:
+        """The one create of an HTTP request. What is wrong with it comes as an ``error`` frame."""
+        connection.take(message, self._loop.time())
+        self.settle()
+
+    def resume(self, connection: ServerConnection, message: ResponseResume) -> None:
+        """Send on this connection the events of a Response that lives without one, or has ended."""
+        connection.take(message, self._loop.time())
+        self.settle()
+
+    def find(self, response_id: str, credential: str) -> ServerResponse:
+        """A Response that has not ended, or is kept after its end.
+
+        :raises ResponseNotFound: there is none of that id and owner.
+        """
+        return self._core.find(response_id, credential)
+
+    async def cancel(self, response: ServerResponse) -> None:
+        """End it, if it hasn't ended, and wait until it has."""
+        self._core.request_end(response, "cancelled", "client_request")
+        self.settle()
+        if (running := self._running.get(response)) is not None:
+            await asyncio.wait([running.task])
+
     def disconnect(self, connection: ServerConnection) -> None:
-        """The transport is gone. The rollouts go on."""
+        """The transport is gone. The rollouts that outlive it go on."""
         connection.lost(self._loop.time())
         self._wakers.pop(connection, None)
         self.settle()
@@ -74,6 +116,11 @@ class Rollouts:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for previous in self._previous.values():
+            for one in previous.values():
+                self._release(one)
+        self._previous.clear()
+        await asyncio.gather(*self._releasing)
 
     def settle(self) -> None:
         """Do what has become due, and have what is queued sent, whoever asks: an event of one rollout may give the turn
@@ -86,6 +133,8 @@ class Rollouts:
                     self._append(request)
                 case EndRequested():
                     self._end(request)
+                case ForgetRequested():
+                    self._forget(request)
         for connection in self._core.take_ready():
             if (wake := self._wakers.get(connection)) is not None:
                 wake()
@@ -116,14 +165,15 @@ class Rollouts:
     def _append(self, request: AppendRequested) -> None:
         local = self._running[request.response].local
         try:
+            append = request.append if request.is_repeat else local.guarded(request.append)
             if not request.is_repeat:
-                local.check(request.append)
+                local.check(append)
         except Exception as error:  # whatever the outputs did to the template must not end the connection
             self._core.reject(request, translate(error), self._loop.time())
             return
         self._core.accept(request, self._loop.time())
         if not request.is_repeat:
-            local.resolve(request.append)
+            local.resolve(append)
 
     def _end(self, request: EndRequested) -> None:
         running = self._running.get(request.response)
@@ -133,6 +183,20 @@ class Rollouts:
         elif not request.response.has_ended:
             self._end_unborn(request.response, request.reason)
 
+    def _forget(self, request: ForgetRequested) -> None:
+        known = self._previous.get(request.connection, {})
+        previous = known.pop(request.response_id, None)
+        if previous is not None:
+            self._release(previous)
+        if not known:
+            self._previous.pop(request.connection, None)
+
+    def _release(self, previous: Previous) -> None:
+        if previous.row is not None:
+            task = self._loop.create_task(previous.row.release())
+            self._releasing.add(task)
+            task.add_done_callback(self._releasing.discard)
+
     def _end_unborn(self, response: ServerResponse, reason: str) -> None:
         """It was asked for and never begun: this is all that there will ever be of it."""
         self.emit(response, ResponseCancelled(response=response_never_begun(response.model, reason, time.time())))
@@ -141,6 +205,30 @@ class Rollouts:
 
     def emit(self, response: ServerResponse, event: ResponseEvent) -> None:
         self._core.emit(response, event, self._loop.time())
+
+    def previous(self, connection: ServerConnection, response_id: str) -> Previous | None:
+        """An ended Response that this connection remembers."""
+        return self._previous.get(connection, {}).get(response_id)
+
+    def remember(self, connection: ServerConnection | None, previous: Previous) -> None:
+        """Keep it as long as a create may go on from it. Takes over its share of the row."""
+        if connection is not None and connection.remembers(previous.response.id):
+            self._previous.setdefault(connection, {})[previous.response.id] = previous
+        else:
+            self._release(previous)
+
+    async def forget_one(self) -> bool:
+        """Have a connection forget the Response that was of use there longest ago; whether there was one."""
+        for connection in self._previous:
+            connection.forget_oldest()
+            self.settle()
+            await asyncio.gather(*self._releasing)
+            return True
+        return False
+
+    def tell(self, connection: ServerConnection, event: WebsocketTiming) -> None:
+        """Send an event that belongs to no Response."""
+        connection.queue(encode(event), self._loop.time())
 
     def accept(self, request: CreateRequested) -> None:
         self._core.accept(request, self._loop.time())

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,9 +21,14 @@ from ..sampler.memory_plan import MemoryPlan
 from ..sampler.model import Model
 from ..sampler.process_engine import ProcessEngine
 from ..sampler.replay import ReplayScript
+from .access.guard import Access, guarded
+from .access.transport import HEADER_SLACK_BYTES, HttpProtocol, WebSocketProtocol
 from .app import create_app
+from .guards.guard import Guard, Guards
+from .metrics import Metrics
 from .rollouts import Rollouts
 from .service import Service
+from .store import ResponseStore
 
 _TRANSPORT_MARGIN = 4
 
@@ -54,9 +59,10 @@ class Settings:
     engine: str = DEFAULT_ENGINE
 
 
-def _is_no_refusal(record: logging.LogRecord) -> bool:
-    """uvicorn takes a handshake that is refused with an answer for one that was forgotten, and logs an error."""
-    return "without completing handshake" not in record.getMessage()
+def _is_news(record: logging.LogRecord) -> bool:
+    """uvicorn takes a handshake that is refused with an answer for one that was forgotten, and a stream that is cut off
+    since nobody reads it for one that broke, and logs errors."""
+    return "without completing" not in record.getMessage()
 
 
 class _Server(uvicorn.Server):
@@ -88,12 +94,15 @@ async def serve(
     replay: ReplayScript | None = None,
     scripted: bool = False,
     limits: Limits = DEFAULT_LIMITS,
+    access: Access | None = None,
+    guards: Sequence[Guard] = (),
+    store: ResponseStore | None = None,
     on_ready: Callable[[bool], None] = lambda batch_invariant: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. The listening socket is the caller's, bound but maybe not listening yet.
 
-    ``scripted`` lets requests bring the model's turns (:mod:`.scripted`). ``on_ready`` is told whether the engine is
-    batch-invariant.
+    ``access`` says who may use it. ``scripted`` lets requests bring the model's turns (:mod:`.scripted`). ``store`` is
+    closed in the end. ``on_ready`` is told whether the engine is batch-invariant.
 
     :raises SamplerError: the engine can't be started with these settings.
     """
@@ -108,12 +117,17 @@ async def serve(
         eviction=settings.eviction,
         share_prefixes=settings.share_prefixes,
     )
-    service = Service(model, engine, model_names, replay, scripted)
+    access = Access() if access is None else access
+    metrics = Metrics()
+    service = Service(model, engine, model_names, replay, scripted, store, Guards(guards), metrics)
     rollouts = Rollouts(service, limits)
+    metrics.watch(lambda: rollouts.num_open, lambda: rollouts.num_paused)
     try:
         config = uvicorn.Config(
-            create_app(service, rollouts),
-            ws="websockets-sansio",
+            guarded(create_app(service, rollouts), access, metrics),
+            http=HttpProtocol,
+            h11_max_incomplete_event_size=access.bounds.max_header_bytes + HEADER_SLACK_BYTES,
+            ws=WebSocketProtocol,
             # Messages a little too large are answered with an error; the transport closes on far larger ones.
             ws_max_size=_TRANSPORT_MARGIN * limits.max_message_bytes,
             ws_per_message_deflate=False,
@@ -123,8 +137,10 @@ async def serve(
             access_log=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
-        logging.getLogger("uvicorn.error").addFilter(_is_no_refusal)
+        logging.getLogger("uvicorn.error").addFilter(_is_news)
         await _Server(config, partial(on_ready, engine.batch_invariant)).serve(sockets=[listener])
     finally:
         await rollouts.close()
         await engine.close()
+        if store is not None:
+            await store.close()

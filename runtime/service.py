@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from ..sampler.engine import Engine
 from ..sampler.model import Model
 from ..sampler.replay import ReplayScript
+from .guards import Guards
 from .hosted import HOSTED_TOOLS, HostedTool
+from .metrics import Metrics
+from .store import ResponseStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,8 @@ class Service:
 
     :ivar model_names: what clients may call the model.
     :ivar replay: forces its turns in place of sampling; None for a real model.
+    :ivar store: keeps ended Responses; None keeps none.
+    :ivar guards: look at what comes in.
     :ivar scripted: requests may bring such turns themselves (:mod:`.scripted`).
     """
 
@@ -25,6 +30,9 @@ class Service:
     model_names: frozenset[str]
     replay: ReplayScript | None = None
     scripted: bool = False
+    store: ResponseStore | None = None
+    guards: Guards = field(default_factory=Guards)
+    metrics: Metrics = field(default_factory=Metrics)
     hosted_tools: Mapping[str, HostedTool] = field(default_factory=lambda: HOSTED_TOOLS)
 
     @property

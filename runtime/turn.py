@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import time
 from collections.abc import Sequence
 from contextlib import aclosing
 
@@ -18,19 +20,36 @@ async def sample(context: Context, emit: Emitter) -> Sequence[Call]:
     :returns: the calls that the model made, in order. None at all ends the rollout: the turn was text, or it was cut
         (then ``context.cut`` says why).
     :raises SamplerError: the engine failed, or a replay has no more turns.
+    :raises GuardStopped: a guard has stopped the Response; nothing of this turn is released.
     """
+    if context.request.request.generate is False:
+        await _warm_up(context)
+        return ()
     params = context.next_params()
     if params is None:
         context.cut = "max_output_tokens"
         return ()
     reader = TurnReader(context.service.model, params)
     turn = TurnEvents(context, emit, reader)
+    began = time.perf_counter_ns()
     stream = context.sequence.sample(params, forced=context.next_forced())
     async with aclosing(stream):
+        await context.pass_guards()  # prefill runs meanwhile
         async for tokens in stream:
+            context.note_tokens(began, tokens)
             for sampled in tokens:
                 turn.take(reader.read(sampled))
             emit.flush()
     context.end_turn(context.sequence.finish_reason)
     turn.take(reader.finish())
     return turn.end()
+
+
+async def _warm_up(context: Context) -> None:
+    """Compute the input, for a Response that is to go on from it. An engine computes nothing but to sample, so one
+    token is sampled, which nobody sees and nobody counts."""
+    await context.pass_guards()
+    async with aclosing(context.sequence.sample(dataclasses.replace(context.params, max_tokens=1))) as stream:
+        async for _ in stream:
+            pass
+    context.before = dataclasses.replace(context.before, sampled=context.before.sampled + 1)

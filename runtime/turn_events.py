@@ -155,7 +155,7 @@ class TurnEvents:
     # --- calls ----------------------------------------------------------------------------------------------------
 
     def _begin_call(self, name: str) -> None:
-        hosted = name in self._context.hosted_names
+        hosted = name in self._context.tools.hosted_names
         self._call_id = f"call_{uuid.uuid4().hex}"
         self._item_id = f"{'hc' if hosted else 'fc'}_{uuid.uuid4().hex}"
         self._add(self._call_item(name, "", "in_progress"))
@@ -182,5 +182,5 @@ class TurnEvents:
             self._calls.append(Call(item, at, call.written_id, refusal))
 
     def _call_item(self, name: str, arguments: str, status: str) -> FunctionCall | HostedCall:
-        kind = HostedCall if name in self._context.hosted_names else FunctionCall
+        kind = HostedCall if name in self._context.tools.hosted_names else FunctionCall
         return kind(id=self._item_id, call_id=self._call_id, name=name, arguments=arguments, status=status)

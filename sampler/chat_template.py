@@ -80,7 +80,16 @@ class ChatTemplate:
         self, messages: Sequence[Message], tools: Sequence[object] = (), *, add_generation_prompt: bool = True
     ) -> list[int]:
         """Tokens of `render`, in which no text from outside is a control token."""
-        tokens = self._tokenize(self._render(messages, tools, add_generation_prompt))
+        return self.encode_marked(self._render(messages, tools, add_generation_prompt))
+
+    def render_marked(self, messages: Sequence[Message], tools: Sequence[object] = ()) -> str:
+        """The first half of `encode_prompt`, for whoever times the halves. Its text is for `encode_marked` alone: it
+        still tells what came from outside."""
+        return self._render(messages, tools, True)
+
+    def encode_marked(self, marked: str) -> list[int]:
+        """The second half."""
+        tokens = self._tokenize(marked)
         bos = self._vocab.bos
         if self._vocab.adds_bos and bos is not None and tokens[:1] != [bos]:
             tokens.insert(0, bos)

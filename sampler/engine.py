@@ -146,8 +146,10 @@ class Engine(Protocol):
     @property
     def batch_invariant(self) -> bool: ...
 
-    async def open(self, tokens: Sequence[int]) -> TokenSequence:
+    async def open(self, tokens: Sequence[int], *, share_prefix: bool = True) -> TokenSequence:
         """Open a sequence with a prompt of at least one token.
+
+        share_prefix: let it begin with a copy of what was computed for another one, where they begin alike.
 
         Raises ContextLengthExceeded, NoFreeSequence, InvalidToken, EngineStopped.
         """

@@ -64,13 +64,15 @@ class Refused(msgspec.Struct, array_like=True, frozen=True, tag=1):
 
 
 class Sample(msgspec.Struct, array_like=True, frozen=True, tag=0):
-    """Sample a sequence, after it got the tokens that the child doesn't have. An unknown one is opened with them."""
+    """Sample a sequence, after it got the tokens that the child doesn't have. An unknown one is opened with them, and
+    begins with a copy of another one's state if it `shares_prefix`."""
 
     sequence: int
     pieces: Sequence[Piece]
     params: SamplingParams
     forced: Sequence[int] | None
     continued: int
+    shares_prefix: bool = True
 
 
 class Stop(msgspec.Struct, array_like=True, frozen=True, tag=1):

@@ -96,7 +96,7 @@ class EngineServer:
         await self._until_closed()
         try:
             (_, prompt), *_ = command.pieces
-            sequence = await self._engine.open(prompt)
+            sequence = await self._engine.open(prompt, share_prefix=command.shares_prefix)
         except SamplerError as error:
             self._refuse(command.sequence, error, forgotten=True)
         else:

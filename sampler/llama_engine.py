@@ -117,7 +117,7 @@ class LlamaEngine:
         self._num_open = 0
         self._closed = False
 
-    async def open(self, tokens: Sequence[int]) -> LlamaSequence:
+    async def open(self, tokens: Sequence[int], *, share_prefix: bool = True) -> LlamaSequence:
         self._check_alive()
         tokens = list(tokens)
         self._vocab.check(tokens)
@@ -126,7 +126,7 @@ class LlamaEngine:
         if len(tokens) > self.context_length:
             raise ContextLengthExceeded(len(tokens), self.context_length, self.context_length)
         self._bind(asyncio.get_running_loop())
-        return self._sequence(Ledger(tokens))
+        return self._sequence(Ledger(tokens), shares=share_prefix)
 
     async def check_grammar(self, grammar: str) -> None:
         await asyncio.to_thread(self._grammars.compile, grammar)
@@ -142,13 +142,13 @@ class LlamaEngine:
         while self._files:
             self._files.pop().close()
 
-    def _sequence(self, ledger: Ledger, origin: tuple[int, int] | None = None) -> LlamaSequence:
+    def _sequence(self, ledger: Ledger, origin: tuple[int, int] | None = None, *, shares: bool = True) -> LlamaSequence:
         if self._num_open >= self.max_sequences:
             raise NoFreeSequence(
                 f"{self._num_open} sequences are open, the most there can be: wait until one is closed"
             )
         self._num_open += 1
-        return LlamaSequence(self, next(self._keys), ledger, origin)
+        return LlamaSequence(self, next(self._keys), ledger, origin, shares)
 
     def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._thread.loop is not loop:

@@ -30,13 +30,16 @@ class LlamaSequence:
         "_origin",
         "_run",
         "_seed",
+        "_shares",
         "finish_reason",
         "inference_ns",
         "key",
         "ledger",
     )
 
-    def __init__(self, engine: LlamaEngine, key: int, ledger: Ledger, origin: tuple[int, int] | None) -> None:
+    def __init__(
+        self, engine: LlamaEngine, key: int, ledger: Ledger, origin: tuple[int, int] | None, shares: bool
+    ) -> None:
         self.key = key
         self.ledger = ledger
         self.inference_ns = 0
@@ -44,6 +47,7 @@ class LlamaSequence:
         self._engine = engine
         self._arrival = key  # keys are given in order
         self._origin = origin  # the sequence that this is a fork of, and its length then
+        self._shares = shares  # it may begin with a copy of any sequence that begins alike
         self._seed = secrets.randbits(63)
         self._run: _LoopRun | None = None
         self._closed = False
@@ -64,6 +68,7 @@ class LlamaSequence:
         self._engine._check_alive()
         vocab = self._engine._vocab
         vocab.check(params.stop_tokens)
+        vocab.check(params.banned)
         if forced is not None:
             forced = list(forced)
             vocab.check(forced)
@@ -140,7 +145,7 @@ class LlamaSequence:
         )
 
     def _sources(self) -> list[tuple[int, int]]:
-        found = self._engine._sources(self)
+        found = self._engine._sources(self) if self._shares else []
         if self._origin is not None:
             key, length = self._origin
             found.insert(0, (key, min(length, len(self.ledger) - 1)))

@@ -47,6 +47,11 @@ class Model:
     def stop_tokens(self) -> frozenset[int]:
         return self.vocab.stop_tokens
 
+    @property
+    def call_tokens(self) -> frozenset[int]:
+        """The special token that begins a tool call, if the family has one."""
+        return self.tool_format.call_tokens(self.vocab.special_tokens)
+
     def turn_parser(self) -> ToolCallParser:
         """A parser for one assistant turn that follows the template's generation prompt."""
         return self.tool_format.parser(self.tool_format.begins_in_reasoning(self.chat_template.generation_prompt))

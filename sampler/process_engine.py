@@ -81,7 +81,7 @@ class ProcessEngine:
         """Of the child, which changes when it is started again."""
         return self._child.pid
 
-    async def open(self, tokens: Sequence[int]) -> ProcessSequence:
+    async def open(self, tokens: Sequence[int], *, share_prefix: bool = True) -> ProcessSequence:
         self.check_alive()
         tokens = list(tokens)
         self.vocab.check(tokens)
@@ -90,7 +90,7 @@ class ProcessEngine:
         if len(tokens) > self.context_length:
             raise ContextLengthExceeded(len(tokens), self.context_length, self.context_length)
         self._bind(asyncio.get_running_loop())
-        return self.add(Ledger(tokens))
+        return self.add(Ledger(tokens), shares_prefix=share_prefix)
 
     async def check_grammar(self, grammar: str) -> None:
         await asyncio.to_thread(self._grammars.compile, grammar)
@@ -114,11 +114,11 @@ class ProcessEngine:
 
     # What sequences need of it.
 
-    def add(self, ledger: Ledger) -> ProcessSequence:
+    def add(self, ledger: Ledger, *, shares_prefix: bool = True) -> ProcessSequence:
         if self._open >= self.max_sequences:
             raise NoFreeSequence(f"{self._open} sequences are open, the most there can be: wait until one is closed")
         self._open += 1
-        return ProcessSequence(self, next(self._numbers), ledger)
+        return ProcessSequence(self, next(self._numbers), ledger, shares_prefix)
 
     def remove(self) -> None:
         self._open -= 1

@@ -29,13 +29,14 @@ class ProcessSequence:
     crashes: of the child while this was being sampled, in a row, without a token in between.
     """
 
-    def __init__(self, engine: ProcessEngine, number: int, ledger: Ledger) -> None:
+    def __init__(self, engine: ProcessEngine, number: int, ledger: Ledger, shares_prefix: bool) -> None:
         self.number = number
         self.ledger = ledger
         self.inference_ns = 0
         self.finish_reason: FinishReason | None = None
         self.crashes = 0
         self._engine = engine
+        self._shares_prefix = shares_prefix
         self._child = 0  # number of the child that has this sequence; 0 for none
         self._known = 0  # how many of the ledger's tokens it has
         self._fed = 0  # positions that were computed, by whichever child
@@ -60,6 +61,7 @@ class ProcessSequence:
         self._engine.check_alive()
         vocab = self._engine.vocab
         vocab.check(params.stop_tokens)
+        vocab.check(params.banned)
         if forced is not None:
             forced = list(forced)
             vocab.check(forced)
@@ -124,6 +126,7 @@ class ProcessSequence:
                 params,
                 call.forced[delivered:] if call.forced is not None else None,
                 call.continued + delivered,
+                self._shares_prefix,
             )
         )
         self._known = len(self.ledger)

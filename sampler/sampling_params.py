@@ -31,6 +31,7 @@ class SamplingParams:
     logprobs:    record each token's natural log-probability under the model itself, that is
                  before penalties, temperature, truncation and grammar.
     top_logprobs: the same for this many of the likeliest tokens at each position, at most 20.
+    banned:      tokens that are never sampled, whatever else would allow them.
     grammar:     what may be sampled, as a grammar of `grammar.py`, which checks it further; None for anything.
 
     Raises InvalidSamplingParams, whose `.param` names the field.
@@ -48,6 +49,7 @@ class SamplingParams:
     max_tokens: int | None = None
     logprobs: bool = False
     top_logprobs: int = 0
+    banned: frozenset[int] = frozenset()
     grammar: str | None = None
 
     def __post_init__(self) -> None:
@@ -61,10 +63,11 @@ class SamplingParams:
             _check_integer("seed", self.seed, 0, 2**63 - 1)
         if self.max_tokens is not None:
             _check_integer("max_tokens", self.max_tokens, 1, 2**31 - 1)
-        if not isinstance(self.stop_tokens, frozenset):
-            raise InvalidSamplingParams("stop_tokens", "must be a frozenset of token ids")
-        for token in self.stop_tokens:
-            _check_integer("stop_tokens", token, 0, 2**31 - 1)
+        for name, tokens in (("stop_tokens", self.stop_tokens), ("banned", self.banned)):
+            if not isinstance(tokens, frozenset):
+                raise InvalidSamplingParams(name, "must be a frozenset of token ids")
+            for token in tokens:
+                _check_integer(name, token, 0, 2**31 - 1)
         if not isinstance(self.logprobs, bool):
             raise InvalidSamplingParams("logprobs", "must be true or false")
         _check_integer("top_logprobs", self.top_logprobs, 0, MAX_TOP_LOGPROBS)
@@ -93,6 +96,7 @@ class SamplingParams:
             and not self.stop
             and self.grammar is None
             and not self.penalised
+            and not self.banned
         )
 
 

@@ -6,7 +6,7 @@ temperature), with the grammar where it leaves the truncations only tokens that 
 1. log-probabilities, from the raw logits;
 2. penalties, by OpenAI's formula: a token that was sampled `c` times loses `c * frequency_penalty`, and
    `presence_penalty` once if c > 0;
-3. the grammar's mask;
+3. the grammar's mask, and the banned tokens;
 4. greedy (temperature 0 or top_k 1): the likeliest token, of equally likely ones the lowest id; else
 5. top_k, top_p over what is left, min_p, all before the temperature, which is applied to what they leave;
 6. a draw by `random_draw`: the number depends on the seed and the position alone, and the tokens stand in the order of
@@ -86,6 +86,7 @@ class ParameterisedChooser:
         self._stop = stop
         self._matcher = matcher
         self._records = params.logprobs or params.top_logprobs > 0
+        self._banned = sorted(params.banned)
         self._scale = 1.0 / max(params.temperature, _COLDEST)
 
     def choose(self, logits: Logits, position: int, forced: int | None = None) -> Choice:
@@ -112,8 +113,13 @@ class ParameterisedChooser:
             logits = self._matcher.mask(logits)
         if params.greedy:
             token = int(logits.argmax())  # a NaN, if there is one
+            if token in params.banned:  # seldom: a copy for each token would cost more than the argmax does
+                logits = self._without_banned(logits)
+                token = int(logits.argmax())
             _finite(float(logits[token]))
             return token
+        if self._banned:
+            logits = self._without_banned(logits)
         peak = logits.max()  # NaN, if there is one
         _finite(float(peak))
         ids = None
@@ -129,6 +135,11 @@ class ParameterisedChooser:
             weights *= min_p_mask(logits, peak, params.min_p)
         index = draw(weights, uniform(self._seed, position))
         return index if ids is None else int(ids[index])
+
+    def _without_banned(self, logits: Logits) -> Logits:
+        logits = logits.copy()
+        logits[self._banned] = -np.inf
+        return logits
 
     def _advance(self, token: int) -> bool:
         if self._penalties is not None:

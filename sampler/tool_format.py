@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from .tool_call_deltas import ToolCallParser
@@ -63,6 +63,14 @@ class ToolFormat:
     reasoning: Reasoning | None = None
     text_begin: str = ""
     turn_ends: tuple[str, ...] = ()
+
+    def call_tokens(self, special_tokens: Mapping[str, int]) -> frozenset[int]:
+        """The special token that begins a call, for those who don't want one; empty where a call begins with text that
+        could be any."""
+        begin = (self.syntax.begin + self.syntax.before_name).lstrip()
+        return frozenset(
+            special_tokens[text] for text in self.structure & special_tokens.keys() if begin.startswith(text)
+        )
 
     def begins_in_reasoning(self, generation_prompt: str) -> bool:
         """Whether a turn after this prompt (`ChatTemplate.generation_prompt`) begins inside reasoning."""

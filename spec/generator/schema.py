@@ -62,6 +62,12 @@ INPUT_ITEMS: dict[str, Json] = {
     ),
     "InputFunctionCall": _item("function_call", "A call in a history.", _CALL),
     "InputHostedCall": _item(_HOSTED, "A hosted call in a history.", {**_CALL, "output": _TEXT}, optional=("output",)),
+    "ItemReference": _item("item_reference", "A stored item, in its place.", {"id": _NAME}),
+    "InputCompaction": _item(
+        "compaction",
+        "A summary of what came before it, as /v1/responses/compact made it.",
+        {"encrypted_content": _NAME},
+    ),
     "InputReasoning": _item("reasoning", "What a model thought, sent back. An append's are passed over.", {}),
     "TextPart": {
         "type": "object",
@@ -78,6 +84,8 @@ _INPUTS: dict[str, Json] = {
         "FunctionCallOutput",
         "InputFunctionCall",
         "InputHostedCall",
+        "ItemReference",
+        "InputCompaction",
     ),
     "AppendInput": _input("Outputs of open calls, and after them messages.", "FunctionCallOutput", "AppendedMessage"),
 }

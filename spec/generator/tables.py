@@ -28,6 +28,7 @@ _EFFECTS: dict[str, type[errors.CaesuraError] | str] = {
     "max_append_items": errors.TooManyItems,
     "max_named_lanes": errors.StreamLimitReached,
     "max_waiting": errors.Overloaded,
+    "max_remembered": "the one used longest ago is forgotten",
     "max_sampling": "the create waits",
     "max_open_per_connection": errors.ConnectionResponseLimitReached,
     "max_open_per_credential": errors.CredentialResponseLimitReached,

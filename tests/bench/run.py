@@ -13,7 +13,9 @@ from typing import Any
 
 import append
 import boundary
+import chains
 import chunks
+import connections
 import engine
 import eviction
 import exactness
@@ -38,6 +40,11 @@ def benchmarks(name: str, model: Model, quick: bool) -> dict[str, Benchmark]:
         "memory": (lambda: memory.measure(name), memory.table),
         "append": (lambda: append.measure(**few(repeats=2)), append.table),
         "boundary": (lambda: boundary.measure(model, **few(rollouts=2, boundaries=10)), boundary.table),
+        "chains": (lambda: chains.measure(name, model, **few(turns=40, window=10)), chains.table),
+        "connections": (
+            lambda: connections.measure(name, **few(idle=100, active=10, turns=4)),
+            connections.table,
+        ),
         "throughput": (lambda: throughput.measure(model, **few(repeats=2)), throughput.table),
         "engine": (lambda: engine.measure(model, **few(repeats=2, counts=(1, 8))), engine.table),
         "chunks": (lambda: chunks.measure(model, **few(repeats=5)), chunks.table),

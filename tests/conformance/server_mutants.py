@@ -18,6 +18,7 @@ from unittest import mock
 
 from caesura.protocol import server as protocol_server
 from caesura.protocol import server_connection as protocol_connection
+from caesura.protocol import server_outlet
 from caesura.protocol.codec import encode
 from caesura.protocol.events import ResponseEvent
 from caesura.runtime.session import Session
@@ -122,11 +123,12 @@ class Patches:
 
     def messages(self, kind: type, change: Callable[[Any], Any]) -> None:
         """The same for what is said of a connection: errors, ``response.resumed`` and ``response.detached``."""
-        self.set(
-            protocol_connection,
-            "encode",
-            lambda event: encode(change(event) if isinstance(event, kind) else event),
-        )
+        for module in (protocol_connection, server_outlet):
+            self.set(
+                module,
+                "encode",
+                lambda event: encode(change(event) if isinstance(event, kind) else event),
+            )
 
     def frames(self, make: Callable[[], Callable[[Event], list[Event]]]) -> None:
         """Change what is sent on a connection: ``make`` gives what becomes of each message of one."""

@@ -84,7 +84,7 @@ def a_message_follows_the_output_that_it_came_with(on: Patches) -> None:
 def _outputs(on: Patches, change: Any) -> None:
     """Change an output before it is read, or refuse it."""
 
-    @on.around(items, "_item")
+    @on.around(items, "parse_item")
     def item(original: Any, raw: Any, at: str) -> Any:
         if isinstance(raw, dict) and raw.get("type") == "function_call_output":
             raw = change(raw)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from caesura.protocol import lanes, server_connection
+from caesura.protocol import lanes, server_outlet
 from caesura.protocol.errors import StreamBusy
 from caesura.protocol.events import ResponseAppended
 from caesura.protocol.lanes import Lanes
@@ -25,7 +25,7 @@ replace = msgspec.structs.replace
 
 
 def _names(on: Patches, test: Callable[[str], Any]) -> None:
-    for module in (lanes, server_connection):
+    for module in (lanes, server_outlet):
         on.set(module, "is_lane_name", lambda name: isinstance(name, str) and bool(test(name)))
 
 

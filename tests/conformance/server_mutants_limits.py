@@ -7,6 +7,7 @@ from typing import Any
 
 from caesura.protocol import append_items, codec, server_connection
 from caesura.protocol.errors import MessageTooDeep, MessageTooLarge
+from caesura.protocol.messages import ResponseCreate
 from caesura.protocol.outbox import Outbox
 from caesura.protocol.server import ServerProtocol
 from caesura.protocol.server_connection import ServerConnection
@@ -156,9 +157,9 @@ def a_credential_may_have_one_more(on: Patches) -> None:
     """The bound is off by one."""
 
     @on.around(ServerProtocol, "open")
-    def open_response(original: Any, self: ServerProtocol, connection: ServerConnection, **more: Any) -> Any:
+    def open_response(original: Any, self: ServerProtocol, connection: ServerConnection, create: ResponseCreate) -> Any:
         self._num_open[connection.credential] -= 1
-        response = original(self, connection, **more)
+        response = original(self, connection, create)
         self._num_open[connection.credential] += 1
         return response
 
@@ -168,13 +169,13 @@ def a_detached_response_is_not_open(on: Patches) -> None:
     """What nobody is attached to is not counted."""
 
     @on.around(ServerProtocol, "open")
-    def open_response(original: Any, self: ServerProtocol, connection: ServerConnection, **more: Any) -> Any:
+    def open_response(original: Any, self: ServerProtocol, connection: ServerConnection, create: ResponseCreate) -> Any:
         detached = sum(
             each.owner == connection.credential and each.connection is None and not each.has_ended
             for each in self._responses.values()
         )
         self._num_open[connection.credential] -= detached
-        response = original(self, connection, **more)
+        response = original(self, connection, create)
         self._num_open[connection.credential] += detached
         return response
 
@@ -184,11 +185,11 @@ def all_credentials_have_one_bound(on: Patches) -> None:
     """What another credential has open counts too."""
 
     @on.around(ServerProtocol, "open")
-    def open_response(original: Any, self: ServerProtocol, connection: ServerConnection, **more: Any) -> Any:
+    def open_response(original: Any, self: ServerProtocol, connection: ServerConnection, create: ResponseCreate) -> Any:
         others = self._num_open.total() - self._num_open[connection.credential]
         self._num_open[connection.credential] += others
         try:
-            return original(self, connection, **more)
+            return original(self, connection, create)
         finally:
             self._num_open[connection.credential] -= others
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from caesura.protocol import codec, items, server_connection
+from caesura.protocol import codec, items, server_outlet
 from caesura.protocol.codec import encode
 from caesura.protocol.errors import (
     ConnectionLimitReached,
@@ -156,7 +156,7 @@ def unknown_types_are_passed_over(on: Patches) -> None:
 def items_of_an_append_are_strict(on: Patches) -> None:
     """An output with a field that is not known is refused."""
 
-    @on.around(items, "_item")
+    @on.around(items, "parse_item")
     def item(original: Any, raw: Any, at: str) -> Any:
         if isinstance(raw, dict) and raw.get("type") == "function_call_output":
             for name in raw.keys() - {"type", "call_id", "output", "status", "id"}:
@@ -200,7 +200,7 @@ def _errors(on: Patches, change: Callable[[ServerConnection, Event], None]) -> N
             frame = json.dumps(decoded)
         return frame
 
-    on.set(server_connection, "encode", encode_changed)
+    on.set(server_outlet, "encode", encode_changed)
 
 
 @mutant("error-shape", by="error-has-all-fields")

@@ -39,6 +39,17 @@ SEEDS: dict[str, list[str]] = {
         frame("append"),
         frame("append", response_id="resp_1", input="hurry"),
     ],
+    "items-of-other-servers": [
+        frame("create", model="m", input=[{"id": "msg_1"}, {"type": "compaction", "encrypted_content": "x"}, STEER]),
+        frame("create", model="m", input=[{"type": "configuration_update"}, STEER]),
+        *PAUSED,
+        frame("append", input=[{"type": "web_search_call", "id": "ws_1"}]),
+        frame("append", input=[output("c1", [{"type": "input_image"}])]),
+        frame(
+            "append",
+            input=[{"type": "shell_call_output", "call_id": "c1", "output": [{"stdout": "a"}]}, output("c2"), STEER],
+        ),
+    ],
     "superseded": [*PAUSED, CREATE, "!b", LAST],
     "cancelled": [*PAUSED, frame("cancel"), "!e", frame("cancel", response_id="resp_1"), LAST],
     "cancelled-unborn": [KEYED, frame("cancel", idempotency_key="k"), "!e", KEYED],

@@ -107,7 +107,7 @@ GOOD = [output("a"), output("b")]
         ([output("a"), message(), output("b")], "invalid_value", "input[2]"),
         ([*GOOD, {"type": "function_call", "call_id": "c", "name": "f", "arguments": ""}], "invalid_value", None),
         ([*GOOD, {"type": "item_reference", "id": "x"}], "invalid_value", "input[2].type"),
-        ([*GOOD, output("a", [{"type": "input_image"}])], "invalid_value", "input[2].output[0]"),
+        ([*GOOD, output("a", [{"type": "input_image"}])], "unsupported_content", "input[2].output[0]"),
         ([*GOOD, output("a", status="done")], "invalid_value", "input[2].status"),
         ([*GOOD, 3], "invalid_value", "input[2]"),
         ([], "missing_required_parameter", "input"),

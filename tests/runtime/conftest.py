@@ -14,9 +14,11 @@ from caesura.protocol.events import ErrorEvent, ResponseDone, ServerEvent
 from caesura.protocol.items import FunctionCall, FunctionCallOutput, InputMessage
 from caesura.protocol.limits import DEFAULT_LIMITS, Limits
 from caesura.protocol.messages import ResponseCreate
+from caesura.runtime.guards import Guard, Guards
 from caesura.runtime.rollouts import Rollouts
 from caesura.runtime.service import Service
 from caesura.runtime.session import Session
+from caesura.runtime.store import ResponseStore
 from caesura.sampler.engine import Engine, Ledger, TokenSequence
 from caesura.sampler.llama_engine import LlamaEngine
 from caesura.sampler.model import Model, load_model
@@ -37,6 +39,7 @@ class Peer:
         self.session = Session(rollouts, self._frame, self._close, credential)
         self.closed: tuple[int, str] | None = None
         self.frames_left: int | None = None
+        self._frames_to_come: int | None = None
         self._reading = asyncio.Event()
         self._reading.set()
         self.received: list[Received] = []
@@ -47,10 +50,12 @@ class Peer:
     def make(cls, service: Service, limits: Limits = DEFAULT_LIMITS) -> Peer:
         return cls(service, Rollouts(service, limits), ClientProtocol())
 
-    async def again(self) -> Peer:
-        """The same client on a new connection, after this one was lost."""
+    async def again(self, frames: int | None = None) -> Peer:
+        """The same client on a new connection, after this one was lost; to be lost after so many frames too."""
         await self.lose()
         peer = Peer(self.service, self.rollouts, self.client)
+        if frames is not None:
+            peer.cut_after(frames)
         await peer.send_pending()
         return peer
 
@@ -67,7 +72,7 @@ class Peer:
     def cut_after(self, frames: int) -> None:
         """Lose the connection after so many more frames: what the server sends from then on gets lost on the way, and
         so does what the client sends. :meth:`again` is the rest of it."""
-        self.frames_left = frames
+        self.frames_left = self._frames_to_come = frames
 
     @property
     def is_cut(self) -> bool:
@@ -79,14 +84,20 @@ class Peer:
 
     async def _frame(self, text: str) -> None:
         await self._reading.wait()
-        if self.is_cut:
+        if self._frames_to_come == 0:
             return
+        if self._frames_to_come is not None:
+            self._frames_to_come -= 1
+        # Taken in later, as over a real transport: a server sends in the midst of what it does.
+        asyncio.get_running_loop().call_soon(self._take, text)
+
+    def _take(self, text: str) -> None:
         if self.frames_left is not None:
             self.frames_left -= 1
         received = self.client.receive(text)
         if received is not None:
             self.received.append(received)
-        await self.send_pending()
+        self._send_now()
         self._news.set()
 
     async def _close(self, code: int, reason: str) -> None:
@@ -138,8 +149,8 @@ class Peer:
         engine: Any = self.service.engine
         original = engine.open
 
-        async def open_and_watch(tokens: Sequence[int]) -> TokenSequence:
-            sequence: TokenSequence = await original(tokens)
+        async def open_and_watch(tokens: Sequence[int], **options: Any) -> TokenSequence:
+            sequence: TokenSequence = await original(tokens, **options)
             ledgers.append(sequence.ledger)
             return sequence
 
@@ -147,6 +158,9 @@ class Peer:
         return ledgers
 
     async def send_pending(self) -> None:
+        self._send_now()
+
+    def _send_now(self) -> None:
         while (frame := self.client.next_frame()) is not None:
             if not self.is_cut:
                 self.session.receive(frame)
@@ -237,6 +251,49 @@ def play(model: Model, script: Callable[[Sequence[dict[str, Any]]], ReplayScript
                 await _all_sequences_are_free(engine)
             finally:
                 await engine.close()
+
+        asyncio.run(main())
+
+    return run
+
+
+Host = Callable[..., None]
+
+
+@pytest.fixture
+def host(model: Model, script: Callable[[Sequence[dict[str, Any]]], ReplayScript]) -> Host:
+    """``host(scenario, turns)`` runs an async scenario, given a server's rollouts and its service; afterwards every
+    sequence must be free."""
+
+    def run(
+        scenario: Callable[[Rollouts, Service], Awaitable[None]],
+        turns: Sequence[dict[str, Any]] | None = None,
+        *,
+        ctx: int = 2048,
+        sequences: int = 2,
+        max_sequences: int = 16,
+        limits: Limits = DEFAULT_LIMITS,
+        store: Callable[[], ResponseStore] | None = None,
+        served: Model = model,
+        kind: Callable[..., Engine] = LlamaEngine,
+        guards: Sequence[Guard] = (),
+        scripted: bool = False,
+    ) -> None:
+        replay = None if turns is None else script(turns)
+
+        async def main() -> None:
+            engine = kind(served, context_length=ctx, sequences=sequences, max_sequences=max_sequences)
+            kept = None if store is None else store()
+            service = Service(served, engine, frozenset({"test"}), replay, scripted, kept, Guards(guards))
+            rollouts = Rollouts(service, limits)
+            try:
+                await scenario(rollouts, service)
+                await rollouts.close()
+                await _all_sequences_are_free(engine)
+            finally:
+                await engine.close()
+                if kept is not None:
+                    await kept.close()
 
         asyncio.run(main())
 

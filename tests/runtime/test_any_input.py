@@ -7,6 +7,9 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import pytest
+from caesura.protocol.modes import APPEND, WEBSOCKET, Mode
+from caesura.runtime.compaction import encode_summary
 from caesura.runtime.rollouts import Rollouts
 from caesura.runtime.service import Service
 from caesura.runtime.session import Session
@@ -31,7 +34,7 @@ SCHEMAS = st.fixed_dictionaries(
     },
 )
 CHOICES = st.fixed_dictionaries(
-    {"type": st.sampled_from(["function", "allowed_tools", "caesura:calculate", "x"])},
+    {"type": st.sampled_from(["function", "allowed_tools", "caesura:calculate", "custom", "x"])},
     optional={"name": st.sampled_from(["a", "z"]), "mode": st.sampled_from(["auto", "required"]), "tools": JSON},
 )
 FORMATS = st.fixed_dictionaries(
@@ -40,8 +43,9 @@ FORMATS = st.fixed_dictionaries(
 )
 TOOLS = st.lists(
     st.fixed_dictionaries(
-        {"type": st.sampled_from(["function", "caesura:calculate", "web_search"])},
+        {"type": st.sampled_from(["function", "caesura:calculate", "web_search", "mcp", "caesura:x"])},
         optional={
+            "function": st.fixed_dictionaries({"name": st.sampled_from(["a", ""])}, optional={"parameters": SCHEMAS}),
             "name": st.sampled_from(["a", "b", ""]),
             "parameters": SCHEMAS | JSON,
             "description": st.text(max_size=5),
@@ -52,8 +56,18 @@ TOOLS = st.lists(
 )
 ITEMS = st.lists(
     st.fixed_dictionaries(
-        {"type": st.sampled_from(["message", "function_call", "function_call_output", "reasoning", "x"])},
+        {
+            "type": st.sampled_from(
+                [
+                    *("message", "function_call", "function_call_output", "reasoning", "item_reference", "compaction"),
+                    *("custom_tool_call", "mcp_call", "web_search_call", "x"),
+                ]
+            )
+        },
         optional={
+            "id": st.sampled_from(["a", "b"]) | JSON,
+            "encrypted_content": st.sampled_from(["caesura1.", encode_summary("They went home.")]),
+            "input": JSON,
             "role": st.sampled_from(["user", "assistant", "system", "x"]),
             "content": st.text(max_size=10) | JSON,
             "call_id": st.sampled_from(["a", "b"]),
@@ -64,6 +78,7 @@ ITEMS = st.lists(
     ),
     max_size=4,
 )
+LAST = "the last Response's id"
 CREATES = st.fixed_dictionaries(
     {"type": st.just("response.create"), "model": st.sampled_from(["test", "nope"]), "input": ITEMS | st.text() | JSON},
     optional={
@@ -82,13 +97,23 @@ CREATES = st.fixed_dictionaries(
         "text": st.fixed_dictionaries({"format": FORMATS | JSON}) | JSON,
         "include": st.lists(st.sampled_from(["message.output_text.logprobs", "x"]) | JSON, max_size=2),
         "stream_id": st.sampled_from(["a", "b", ""]),
+        "truncation": st.sampled_from(["auto", "disabled", "x"]) | JSON,
+        "metadata": st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=17) | JSON,
+        "reasoning": st.fixed_dictionaries({"effort": st.sampled_from(["low", None]) | JSON}) | JSON,
+        "caesura": st.fixed_dictionaries({"prefix_reuse": st.booleans() | JSON}) | JSON,
+        "user": st.text(max_size=3) | JSON,
+        "store": st.booleans() | JSON,
+        "generate": st.booleans() | JSON,
+        "background": st.booleans() | JSON,
+        "previous_response_id": st.just(LAST) | st.sampled_from(["resp_none", ""]) | JSON,
     },
 )
 APPENDS = st.fixed_dictionaries({"type": st.just("response.append"), "input": ITEMS | JSON})
 FRAMES = st.binary(max_size=8) | st.text(max_size=20) | (CREATES | APPENDS | JSON).map(json.dumps)
 
 
-def test_any_frames(model: Model, script: Callable[[Sequence[dict[str, Any]]], ReplayScript]) -> None:
+@pytest.mark.parametrize("mode", [APPEND, WEBSOCKET])
+def test_any_frames(model: Model, script: Callable[[Sequence[dict[str, Any]]], ReplayScript], mode: Mode) -> None:
     replay = script([{"calls": [{"name": "a", "arguments": {}}]}, {"text": "ok"}])
     with asyncio.Runner() as runner:
         engine = LlamaEngine(model, context_length=512, sequences=2, max_sequences=2)
@@ -97,13 +122,13 @@ def test_any_frames(model: Model, script: Callable[[Sequence[dict[str, Any]]], R
         @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
         @given(st.lists(FRAMES, max_size=6))
         def check(frames: list[str | bytes]) -> None:
-            runner.run(exchange(service, frames))
+            runner.run(exchange(service, frames, mode))
 
         check()
         runner.run(engine.close())
 
 
-async def exchange(service: Service, frames: list[str | bytes]) -> None:
+async def exchange(service: Service, frames: list[str | bytes], mode: Mode) -> None:
     sent: list[dict[str, Any]] = []
     ended = asyncio.Event()
 
@@ -115,10 +140,16 @@ async def exchange(service: Service, frames: list[str | bytes]) -> None:
         raise AssertionError(f"closed: {code} {reason}")
 
     rollouts = Rollouts(service)
-    session = Session(rollouts, send, close)
+    session = Session(rollouts, send, close, mode=mode)
     failures: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
     for frame in frames:
+        if isinstance(frame, str) and LAST in frame:
+            # In WebSocket mode every Response ends by itself: there is one to go on from when the next frame comes.
+            if not mode.pauses:
+                await asyncio.gather(*(running.task for running in rollouts._running.values()))
+            known = [event["response"]["id"] for event in sent if event["type"] == "response.completed"]
+            frame = frame.replace(LAST, known[-1] if known else "resp_none")
         session.receive(frame)
     good = {"type": "response.create", "model": "test", "input": "hi", "stream_id": "good"}
     session.receive(json.dumps(good))
@@ -133,7 +164,8 @@ async def exchange(service: Service, frames: list[str | bytes]) -> None:
 
 
 def done(event: dict[str, Any]) -> bool:
-    """The good Response has paused, or was told that the server is full."""
+    """The good Response has come to its call, or was told that the server is full."""
     if event.get("stream_id") != "good":
         return False
-    return event["type"] == "response.done" or event.get("error", {}).get("code") == "server_overloaded"
+    is_full = event.get("error", {}).get("code") == "server_overloaded"
+    return is_full or event["type"] in ("response.done", "response.completed")

@@ -105,8 +105,8 @@ def test_a_call_is_forced_until_it_was_made(play: Any, random_model: Any) -> Non
         service = peer.service
         original = service.engine.open
 
-        async def open_and_watch(tokens: Any) -> Any:
-            sequence = await original(tokens)
+        async def open_and_watch(tokens: Any, **options: Any) -> Any:
+            sequence = await original(tokens, **options)
             sample = sequence.sample
 
             class Watched:

@@ -121,7 +121,7 @@ def test_arguments_that_python_can_not_read(play: Any, arguments: str) -> None:
     """The tool's output says so, and the rollout goes on."""
 
     async def scenario(peer: Any) -> None:
-        tools = HostedTools(lambda _: None, SimpleNamespace(service=peer.service))  # type: ignore[arg-type]
+        tools = HostedTools(lambda _: None, SimpleNamespace(service=peer.service, let_in=lambda _, output: output))  # type: ignore[arg-type]
         output = await tools.begin(Call(HostedCall(call_id="c", name="calculate", arguments=arguments), 0))
         assert output.startswith("Error: ")
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from caesura.protocol.events import ErrorEvent, ResponseCompleted, ResponseCreated
 from caesura.runtime.rollouts import Rollouts
@@ -57,9 +58,14 @@ def nested(depth: int) -> dict[str, Any]:
         },
         {"text": {"format": {"type": "text"}, "verbosity": "low"}},
         form(type="json_object"),
-        form(type="json_schema", name="answer", schema=SCHEMA, strict=True),
+        form(type="json_schema", name="answer", schema=SCHEMA, strict=True, description="An answer."),
         {"reasoning": {"effort": "high", "summary": None}},
+        {"reasoning": {"effort": "none", "summary": "auto", "generate_summary": None}},
         {"metadata": {"a": "b"}},
+        {"metadata": {f"{at:064}": "x" * 512 for at in range(16)}},
+        {"truncation": "auto"},
+        {"truncation": "disabled", "store": False},
+        {"user": "u", "safety_identifier": "s" * 128, "prompt_cache_key": "k"},
     ],
 )
 def test_what_is_taken_is_echoed(play: Any, fields: dict[str, Any]) -> None:
@@ -80,6 +86,14 @@ def test_what_is_taken_is_echoed(play: Any, fields: dict[str, Any]) -> None:
         {"text": {"verbosity": "low"}, "tool_choice": None, "parallel_tool_calls": None, "reasoning": None},
         {"text": {"format": None}, "stop": "END"},
         {"stop": ["a", "b"]},
+        {"truncation": None, "metadata": None, "user": None, "conversation": None, "prompt": None, "background": None},
+        {"stream": True, "stream_options": {"include_obfuscation": False}, "service_tier": "flex", "generate": True},
+        {"caesura": {"prefix_reuse": False, "from_the_future": 1}},
+        {"caesura": {"prefix_reuse": None}, "stream_options": 3},
+        {
+            "tools": [{"type": "web_search"}],
+            "tool_choice": {"type": "allowed_tools", "tools": [{"type": "web_search"}]},
+        },
     ],
 )
 def test_what_clients_send_and_is_not_echoed(play: Any, fields: dict[str, Any]) -> None:
@@ -87,10 +101,36 @@ def test_what_clients_send_and_is_not_echoed(play: Any, fields: dict[str, Any]) 
         await peer.until_paused_or_ended(await peer.create(**fields))
         (event,) = peer.of(ResponseCompleted)
         assert event.response.text["format"] == {"type": "text"}
-        assert event.response.tool_choice == "auto"
+        assert event.response.tool_choice == ("none" if "tools" in fields else "auto")
         assert event.response.parallel_tool_calls is True
+        assert event.response.reasoning == {"effort": None, "summary": None}
+        assert event.response.service_tier == "default"
 
     play(scenario, [{"text": "ok"}])
+
+
+OF_EVERY_RESPONSE = (
+    *("id", "object", "created_at", "completed_at", "status", "incomplete_details", "model", "previous_response_id"),
+    *("instructions", "output", "error", "tools", "tool_choice", "truncation", "parallel_tool_calls", "text", "top_p"),
+    *("presence_penalty", "frequency_penalty", "top_logprobs", "temperature", "reasoning", "user", "usage"),
+    *("max_output_tokens", "max_tool_calls", "store", "background", "service_tier", "metadata"),
+    *("safety_identifier", "prompt_cache_key"),
+)
+"""What Open Responses requires of a Response object."""
+
+
+def test_no_field_of_a_response_is_left_out(play: Any) -> None:
+    async def scenario(peer: Any) -> None:
+        await peer.finish(await peer.create(tools=[TOOL]))
+        for kind in (ResponseCreated, ResponseCompleted):
+            (event,) = peer.of(kind)
+            sent = msgspec.to_builtins(event.response)
+            assert [name for name in OF_EVERY_RESPONSE if name not in sent] == []
+            (tool,) = sent["tools"]
+            assert tool == {**TOOL, "description": None, "strict": None}
+            assert sent["text"] == {"format": {"type": "text"}}
+
+    play(scenario, PAUSING)
 
 
 INVALID: list[tuple[dict[str, Any], str, str]] = [
@@ -113,7 +153,26 @@ INVALID: list[tuple[dict[str, Any], str, str]] = [
     ({"tool_choice": "any"}, "invalid_value", "tool_choice"),
     ({"tool_choice": 10**30}, "invalid_value", "tool_choice"),
     ({"tool_choice": ["auto"]}, "invalid_value", "tool_choice"),
-    ({"tool_choice": {"type": "custom", "name": "read_file"}}, "invalid_value", "tool_choice"),
+    ({"tool_choice": {"type": "custom", "name": "read_file"}}, "unsupported", "tool_choice"),
+    ({"tool_choice": {"type": "file_search"}}, "unsupported", "tool_choice"),
+    (
+        {"tool_choice": {"type": "allowed_tools", "mode": "required", "tools": [{"type": "web_search"}]}},
+        "unsupported",
+        "tool_choice.tools",
+    ),
+    ({"tools": [TOOL, {"type": "file_search", "vector_store_ids": ["vs"]}]}, "unsupported", "tools[1].type"),
+    ({"tools": [{"type": "caesura:nothing"}]}, "unsupported", "tools[0].type"),
+    ({"conversation": "conv_1"}, "unsupported", "conversation"),
+    ({"prompt": {"id": "pmpt_1"}}, "unsupported", "prompt"),
+    ({"truncation": "middle"}, "invalid_value", "truncation"),
+    ({"metadata": {str(at): "" for at in range(17)}}, "invalid_value", "metadata"),
+    ({"metadata": {"k" * 65: ""}}, "invalid_value", "metadata"),
+    ({"metadata": {"k": "v" * 513}}, "invalid_value", "metadata.k"),
+    ({"metadata": {"k": 3}}, "invalid_value", "metadata[...]"),
+    *(({name: "x" * 513}, "invalid_value", name) for name in ("user", "safety_identifier", "prompt_cache_key")),
+    ({"reasoning": {"effort": 3}}, "invalid_value", "reasoning.effort"),
+    ({"caesura": {"prefix_reuse": "no"}}, "invalid_value", "caesura.prefix_reuse"),
+    ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, "unsupported_content", "input[0].content[0]"),
     ({"tool_choice": {"type": ["function"], "name": "x"}}, "invalid_value", "tool_choice"),
     ({"tool_choice": {"type": "function", "name": "gone"}}, "invalid_value", "tool_choice"),
     ({"tool_choice": {"type": "function", "name": ["read_file"]}}, "invalid_value", "tool_choice"),

@@ -239,7 +239,7 @@ class CountingStream:
 class CountingEngine:
     context_length = max_sequences = 2**31 - 1
 
-    async def open(self, tokens: Sequence[int]) -> CountingSequence:
+    async def open(self, tokens: Sequence[int], *, share_prefix: bool = True) -> CountingSequence:
         return CountingSequence(tokens)
 
     async def close(self) -> None: ...

@@ -321,3 +321,21 @@ def test_a_recorded_token_must_fit_the_grammar(vocab: Vocabulary, compiler: Gram
         choose(logits_of(vocab, 0), 0, wrong[0])
     with pytest.raises(InvalidGrammar, match="so far"):
         make_chooser(params, seed=0, vocab=vocab, text=wrong, matcher=compiler.matcher(grammar))
+
+
+@given(
+    st.sampled_from(
+        [{"temperature": 0.0}, {"temperature": 1.0}, {"top_k": 3}, {"top_p": 0.4, "presence_penalty": 1.0}]
+    ),
+    st.integers(0, 1000),
+    st.integers(1, 30),
+)
+def test_a_banned_token_never_comes(vocab: Vocabulary, options: dict[str, Any], seed: int, count: int) -> None:
+    """Else the same tokens come as from logits without it."""
+    logits = logits_of(vocab, seed)
+    banned = frozenset(np.argsort(-logits)[:count].tolist())
+    without = logits.copy()
+    without[list(banned)] = -np.inf
+    chosen = chooser(vocab, seed=seed, banned=banned, **options).choose(logits, 7).token
+    assert chosen not in banned
+    assert chosen == chooser(vocab, seed=seed, **options).choose(without, 7).token
