@@ -32,6 +32,9 @@ from .store import ResponseStore
 
 _TRANSPORT_MARGIN = 4
 
+KEEP_ALIVE_SECONDS = 75
+"""Longer than clients keep an idle connection: one that is closed as they use it again is an error to them."""
+
 GRACE_SECONDS = 5
 """How long open connections may take to close on shutdown."""
 
@@ -126,6 +129,7 @@ async def serve(
         config = uvicorn.Config(
             guarded(create_app(service, rollouts), access, metrics),
             http=HttpProtocol,
+            # HttpProtocol obeys it too. uvicorn has no such bound for httptools.
             h11_max_incomplete_event_size=access.bounds.max_header_bytes + HEADER_SLACK_BYTES,
             ws=WebSocketProtocol,
             # Messages a little too large are answered with an error; the transport closes on far larger ones.
@@ -135,6 +139,7 @@ async def serve(
             lifespan="off",
             log_level="warning",
             access_log=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         logging.getLogger("uvicorn.error").addFilter(_is_news)

@@ -11,10 +11,12 @@ from .store import StoredItem, StoredResponse
 
 _VISIBLE = "id = ? AND owner = ? AND NOT hidden"
 
-_WALK = f"""WITH RECURSIVE walk (number, parent) AS (
-    SELECT number, parent FROM responses WHERE {_VISIBLE}
+# `parent` alone would do, were it not for damaged files: a walk must end, and not go astray.
+_WALK = f"""WITH RECURSIVE walk (number, parent, previous) AS (
+    SELECT number, parent, previous_response_id FROM responses WHERE {_VISIBLE}
     UNION ALL
-    SELECT older.number, older.parent FROM walk JOIN responses AS older ON older.number = walk.parent
+    SELECT older.number, older.parent, older.previous_response_id FROM walk JOIN responses AS older
+    ON older.number = walk.parent AND older.number < walk.number AND older.id = walk.previous
 )"""
 _ONE = f"WITH walk AS (SELECT number FROM responses WHERE {_VISIBLE})"
 

@@ -37,7 +37,8 @@ _DEFAULT_MAX_UNPARSED_BYTES = (32 << 10) + HEADER_SLACK_BYTES
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """For ``uvicorn.Config(http=...)``. Obeys ``h11_max_incomplete_event_size``, which is not for h11 alone here.
+    """For ``uvicorn.Config(http=...)``. Obeys ``h11_max_incomplete_event_size``, which is not for h11 alone here: of
+    unfinished headers or trailers at most that is buffered, and one read of the socket.
 
     A refusal comes in its turn, when everything before it is answered, and ends the connection.
     """
@@ -57,7 +58,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._unparsed = 0  # bytes since the parser last gave a request's headers, a part of its body, or its end
         self._in_body = False
         self._answering: RequestResponseCycle | None = None  # ``cycle`` is the last one that came
-        self._refusal: Response | None = None
+        self._refusal: bytes | None = None
         self._header_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -98,7 +99,8 @@ class HttpProtocol(HttpToolsProtocol):
         if self.pipeline:
             self._answering = self.pipeline[-1][0]
         super().on_response_complete()
-        self._send_refusal_in_turn()
+        if self._refusal is not None:
+            self._send_refusal_in_turn()
 
     def _should_upgrade(self) -> bool:
         """Asked by uvicorn where httptools saw the wish for another protocol. Whichever it is, httptools has given up
@@ -141,6 +143,7 @@ class HttpProtocol(HttpToolsProtocol):
             raise _too_large()
         if len(self.pipeline) >= MAX_PIPELINED:
             raise RateLimitExceeded("More requests wait on this connection than may. Read the answers.")
+        # The space behind a value is not part of it (RFC 9110, 5.5).
         self.headers[:] = [(name, value.rstrip(b" \t")) for name, value in self.headers]
 
     def _upgrade(self, rest: bytes) -> None:
@@ -170,19 +173,23 @@ class HttpProtocol(HttpToolsProtocol):
                 return
             else:
                 _tell_gone(self.cycle)  # what the application says from here on is for nobody
-        self._refusal = error_response(error)
+        self._refusal = _serialized(error_response(error))
         self._send_refusal_in_turn()
 
     def _send_refusal_in_turn(self) -> None:
-        if self._refusal is None or self.transport.is_closing():
-            return
         answering = self._answering
-        if answering is None or answering.response_complete or answering.disconnected:
-            self.transport.write(_serialized(self._refusal))
-            self.transport.close()
+        is_turn = answering is None or answering.response_complete or answering.disconnected
+        if is_turn and self._refusal is not None and not self.transport.is_closing():
+            self.transport.write(self._refusal)
+            # Closed with bytes unread, a connection is reset, and the client may lose the answer. They are read, and
+            # dropped, until the client closes too.
+            self.transport.write_eof()
+            self.flow.resume_reading()
+            self._header_timer = self.loop.call_later(self.header_seconds, self.transport.close)
 
     def _watch_headers(self) -> None:
-        """uvicorn's own timer is for an idle connection: any byte ends it."""
+        """Close the connection if it stays as it is, with no headers, or unfinished ones, and nothing left to answer.
+        uvicorn's own timer is for an idle connection; any byte ends it."""
         if self._in_body or not (self.cycle is None or self.cycle.response_complete):
             self._stop_watching()
         elif self._header_timer is None:
@@ -207,6 +214,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
 def _tell_gone(cycle: RequestResponseCycle) -> None:
     cycle.disconnected = True
+    cycle.waiting_for_100_continue = False  # it would be written behind a refusal
     cycle.message_event.set()
 
 

@@ -23,7 +23,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-SECONDS = 5
+SECONDS = 20
 KEY = "sk-0123456789abcdef"
 MAX_BODY = 1 << 20
 MAX_HEADERS = 4 << 10
@@ -41,10 +41,21 @@ async def mirror(request: Request) -> Response:
 
 
 async def hold(request: Request) -> Response:
+    """Until the client is gone, or it is to be answered."""
+    app = request.app
+    released = asyncio.create_task(app.state.release.wait())
+    gone = asyncio.create_task(_until_gone(request))
+    await asyncio.wait((released, gone), return_when=asyncio.FIRST_COMPLETED)
+    if gone.done():
+        app.state.gone.set()
+    released.cancel()
+    gone.cancel()
+    return PlainTextResponse("")
+
+
+async def _until_gone(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-    request.app.state.gone.set()
-    return Response()
 
 
 async def echo(websocket: WebSocket) -> None:
@@ -54,29 +65,65 @@ async def echo(websocket: WebSocket) -> None:
         await websocket.close()
 
 
+class Noted(HttpProtocol):
+    """Says what it reads. ``timers`` has, for each read, the one for headers that there was before and after it."""
+
+    last: ClassVar[HttpProtocol]
+    sizes: ClassVar[asyncio.Queue[int]]
+    timers: ClassVar[list[tuple[asyncio.TimerHandle | None, asyncio.TimerHandle | None]]]
+
+    def data_received(self, data: bytes) -> None:
+        before = self._header_timer
+        super().data_received(data)
+        Noted.last = self
+        Noted.timers.append((before, self._header_timer))
+        Noted.sizes.put_nowait(len(data))
+
+
+def request(method: str, path: str, *headers: str, body: bytes = b"") -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {KEY}", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+async def send(writer: asyncio.StreamWriter, data: bytes) -> None:
+    """And wait until :class:`Noted` has read it."""
+    Noted.sizes = asyncio.Queue()
+    writer.write(data)
+    unread = len(data)
+    while unread:
+        unread -= await Noted.sizes.get()
+
+
+async def answers_of(reader: asyncio.StreamReader) -> list[tuple[int, bytes]]:
+    """Status and body of all that come until the connection ends."""
+    stream = await reader.read()
+    answers = []
+    while stream:
+        head, _, stream = stream.partition(b"\r\n\r\n")
+        match = re.search(rb"\r\ncontent-length: (\d+)", head)
+        assert match is not None
+        length = int(match[1])
+        answers.append((int(head.split()[1]), stream[:length]))
+        stream = stream[length:]
+    return answers
+
+
 @dataclass(frozen=True)
 class Client:
+    """``gone`` is set when the client of ``/hold`` is, ``release`` lets it be answered."""
+
     port: int
     gone: asyncio.Event
-    """The client of ``hold`` is."""
+    release: asyncio.Event
 
     async def conversation(self, *pieces: bytes) -> list[tuple[int, bytes]]:
-        """Send these, each when the server has read the one before (:class:`Noted`), and read until it closes."""
-        Noted.sizes = asyncio.Queue()
+        """Send these, each when the one before is read, and read all answers."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        for number, piece in enumerate(pieces):
-            writer.write(piece)
-            unread = len(piece) if number + 1 < len(pieces) else 0
-            while unread:
-                unread -= await Noted.sizes.get()
-        stream = await reader.read()
+        for piece in pieces[:-1]:
+            await send(writer, piece)
+        writer.write(pieces[-1])
+        answers = await answers_of(reader)
         writer.close()
-        answers = []
-        while stream:
-            head, _, stream = stream.partition(b"\r\n\r\n")
-            length = int(match[1]) if (match := re.search(rb"\r\ncontent-length: (\d+)", head)) else 0
-            answers.append((int(head.split()[1]), stream[:length]))
-            stream = stream[length:]
         return answers
 
     async def raw(self, data: bytes) -> tuple[int, dict[str, str], bytes]:
@@ -99,23 +146,9 @@ class Client:
         return await self.raw(request(method, path, *headers, body=body).replace(KEY.encode(), key.encode()))
 
     async def handshake(self, *headers: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
-        lines = WEBSOCKET
         return await self.request(
-            method, "/v1/responses", *lines, "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", *headers
+            method, "/v1/responses", *WEBSOCKET, "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", *headers
         )
-
-
-class Noted(HttpProtocol):
-    sizes: ClassVar[asyncio.Queue[int]] = asyncio.Queue()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self.sizes.put_nowait(len(data))
-
-
-def request(method: str, path: str, *headers: str, body: bytes = b"") -> bytes:
-    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {KEY}", *headers]
-    return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 Scenario = Callable[[Client], Awaitable[None]]
@@ -134,6 +167,9 @@ async def serving(access: Access, http: type[HttpProtocol] = Noted) -> AsyncIter
     )
     app.router.default = not_found
     app.state.gone = asyncio.Event()
+    app.state.release = asyncio.Event()
+    Noted.sizes = asyncio.Queue()
+    Noted.timers = []
     config = uvicorn.Config(
         guarded(app, access),
         port=0,
@@ -150,7 +186,7 @@ async def serving(access: Access, http: type[HttpProtocol] = Noted) -> AsyncIter
     server.lifespan = config.lifespan_class(config)
     await server.startup()
     try:
-        yield Client(server.servers[0].sockets[0].getsockname()[1], app.state.gone)
+        yield Client(server.servers[0].sockets[0].getsockname()[1], app.state.gone, app.state.release)
     finally:
         server.force_exit = True
         await server.shutdown()

@@ -7,7 +7,7 @@ import json
 
 import pytest
 from caesura.runtime.access.transport import MAX_PIPELINED
-from guarded_server import KEY, WEBSOCKET, Client, play, request
+from guarded_server import KEY, WEBSOCKET, Client, Noted, answers_of, error_of, play, request, send
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +23,7 @@ GOOD = [
 ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(messages=st.lists(st.sampled_from(GOOD), max_size=8), cuts=st.sets(st.integers(1, 1500), max_size=8))
 def test_requests_on_one_connection_are_answered_in_order_however_they_are_cut(
     messages: list[tuple[bytes, tuple[int, bytes | None]]], cuts: set[int]
@@ -63,6 +63,34 @@ def test_what_is_refused_is_so_behind_the_answers_to_what_came_before(
     play(scenario)
 
 
+def test_what_comes_behind_a_refusal_is_for_nobody() -> None:
+    async def scenario(client: Client) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+        broken = request("POST", "/v1/responses", CHUNKED, body=b"nonsense\r\n")
+        await send(writer, request("GET", "/hold") + request("GET", "/") + broken)
+        assert Noted.timers[-1][1] is None
+        await send(writer, b"more of it")
+        client.release.set()
+        assert [status for status, _ in await answers_of(reader)] == [200, 404, 400]
+        writer.close()
+
+    play(scenario)
+
+
+def test_the_bound_is_on_what_is_unfinished_of_each_request_alone() -> None:
+    async def scenario(client: Client) -> None:
+        answers = await client.conversation(
+            request("POST", "/v1/responses", "X:" + " " * 6000 + "a", "Content-Length: 3"),
+            b"abc" + request("POST", "/v1/responses", CHUNKED, body=b"0\r\n"),
+            b"Trailer: " + b"x" * 4000 + b"\r\n\r\n",
+            request("GET", "/", CLOSE, "X: " + "x" * 2000)[:-2],
+            b"\r\n",
+        )
+        assert [status for status, _ in answers] == [200, 200, 404]
+
+    play(scenario)
+
+
 def test_a_connection_goes_on_after_a_refusal_by_the_application() -> None:
     async def scenario(client: Client) -> None:
         stranger = request("POST", "/mirror", "Content-Length: 3", body=b"abc").replace(KEY.encode(), b"wrong")
@@ -85,6 +113,8 @@ def test_expect_100_continue() -> None:
         writer.write(b"abc")
         assert b" 200 " in await reader.readline()
         writer.close()
+        broken = request("POST", "/v1/responses", "Expect: 100-continue", CHUNKED, body=b"nonsense\r\n")
+        assert error_of(await client.raw(broken)) == (400, "malformed_request")
 
     play(scenario)
 

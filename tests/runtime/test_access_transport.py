@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import ClassVar
 
 import pytest
+from caesura.protocol.errors import CaesuraError
 from caesura.runtime.access.guard import Access
 from caesura.runtime.access.transport import HEADER_SLACK_BYTES, HttpProtocol
-from guarded_server import ACCESS, KEY, MAX_BODY, MAX_HEADERS, WEBSOCKET, Client, Noted, error_of, play, request
+from guarded_server import (
+    ACCESS,
+    KEY,
+    MAX_BODY,
+    MAX_HEADERS,
+    WEBSOCKET,
+    Client,
+    Noted,
+    answers_of,
+    error_of,
+    play,
+    request,
+    send,
+)
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -148,6 +163,25 @@ def test_a_body_that_breaks_the_rules_after_the_answer() -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"nonsense\r\n",
+        request("POST", "/v1/responses", "Transfer-Encoding: chunked", body=b"1d000\r\n%s\r\nno" % bytes(0x1D000)),
+    ],
+    ids=["headers", "body"],
+)
+def test_a_refusal_survives_all_that_is_sent_before_it_is_read(begun: bytes) -> None:
+    async def scenario(client: Client) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+        writer.write(begun + bytes(8 << 20))
+        await writer.drain()
+        assert [status for status, _ in await answers_of(reader)] == [400]
+        writer.close()
+
+    play(scenario)
+
+
 @pytest.mark.parametrize("begun", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\n"])
 def test_headers_that_never_come(begun: bytes) -> None:
     class Impatient(HttpProtocol):
@@ -161,13 +195,6 @@ def test_headers_that_never_come(begun: bytes) -> None:
 
 def test_headers_that_come() -> None:
     """Nothing waits for them any more while the answer is made, or the WebSocket is open."""
-    timers: list[tuple[asyncio.TimerHandle | None, asyncio.TimerHandle | None]] = []
-
-    class Watched(Noted):
-        def data_received(self, data: bytes) -> None:
-            before = self._header_timer
-            super().data_received(data)
-            timers.append((before, self._header_timer))
 
     async def scenario(client: Client) -> None:
         url = f"ws://127.0.0.1:{client.port}/v1/responses"
@@ -175,14 +202,76 @@ def test_headers_that_come() -> None:
             await websocket.send("hello")
             assert await websocket.recv() == "hello"
         await client.conversation(request("GET", "/"), request("GET", "/", "Connection: close"))
-        (for_websocket, *_), (for_first, *_), (for_second, *_) = timers
+        (for_websocket, _), (for_first, _), (for_second, _) = Noted.timers
         for waiting in (for_websocket, for_first):
             assert waiting is not None
             assert waiting.cancelled()
         assert for_second is None
-        assert [left for _, left in timers] == [None, None, None]
+        assert [left for _, left in Noted.timers] == [None, None, None]
+        assert Noted.last.timeout_keep_alive_task is None
 
-    play(scenario, http=Watched)
+    play(scenario)
+
+
+def test_a_body_that_comes_after_the_answer() -> None:
+    """It may take its time. When it is there, headers are waited for."""
+
+    async def scenario(client: Client) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+        writer.write(b"POST /v1/responses HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n")
+        assert b" 401 " in await reader.readuntil(b"}}")
+        await send(writer, b"a")
+        assert Noted.timers[-1] == (None, None)
+        assert Noted.last.timeout_keep_alive_task is None
+        await send(writer, b"bc")
+        waiting = Noted.timers[-1][1]
+        assert waiting is not None
+        writer.close()
+
+    play(scenario)
+
+
+class Lost(Noted):
+    event: ClassVar[asyncio.Event]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        Lost.event.set()
+
+
+def test_a_connection_that_is_lost_is_waited_for_no_longer() -> None:
+    Lost.event = asyncio.Event()
+
+    async def scenario(client: Client) -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", client.port)
+        await send(writer, b"GET / HT")
+        waiting = Noted.timers[-1][1]
+        assert waiting is not None
+        writer.close()
+        await Lost.event.wait()
+        assert waiting.cancelled()
+
+    play(scenario, http=Lost)
+
+
+def test_a_client_that_does_not_close_after_a_refusal() -> None:
+    Lost.event = asyncio.Event()
+
+    class Impatient(Lost):
+        header_seconds = 3600.0
+
+        def _refuse(self, error: CaesuraError) -> None:
+            self.header_seconds = 0.01  # type: ignore[misc]
+            super()._refuse(error)
+
+    async def scenario(client: Client) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+        writer.write(b"nonsense\r\n")
+        assert [status for status, _ in await answers_of(reader)] == [400]
+        await Lost.event.wait()
+        writer.close()
+
+    play(scenario, http=Impatient)
 
 
 def test_headers_of_a_second_request_that_never_come() -> None:

@@ -214,6 +214,20 @@ def test_a_damaged_file_is_never_a_traceback(
     run(main())
 
 
+@pytest.mark.parametrize("damage", ["parent = 3", "parent = 1", "id = 'r7'", "previous_response_id = 'r0'"])
+def test_a_damaged_chain_is_no_history(path: Path, damage: str) -> None:
+    fill(path, *(record(f"r{n}", f"r{n - 1}" if n > 1 else None) for n in range(1, 5)))
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute(f"UPDATE responses SET {damage} WHERE id = 'r3'")
+
+    async def main() -> None:
+        store = SqliteStore(path)
+        assert await store.history("r4", "me") is None
+        await store.close()
+
+    run(main())
+
+
 def test_several_processes_share_a_file(path: Path) -> None:
     """Two connections of one process lock each other out as those of two processes do."""
 
