@@ -19,10 +19,10 @@ from .access.errors import AccessSettingsError
 from .access.loopback import check_exposure
 from .access.options import access_from
 from .options import make_parser
-from .server import Settings
+from .server import OpenStore, Settings
 from .server import serve as run_server
 from .sqlite_store import SqliteStore
-from .store import ResponseStore, StoreUnusable
+from .store import StoreUnusable
 
 USAGE_ERROR = 2
 
@@ -86,7 +86,7 @@ def serve(argv: list[str]) -> int:
                 limits=limits,
                 access=access,
                 guards=arguments.guard,
-                store=_store(arguments),
+                open_store=_store(arguments),
                 on_ready=lambda batch_invariant: say_what_is_served(url, batch_invariant),
             )
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -97,10 +97,12 @@ def serve(argv: list[str]) -> int:
     return 0
 
 
-def _store(arguments: argparse.Namespace) -> ResponseStore | None:
+def _store(arguments: argparse.Namespace) -> OpenStore | None:
     if arguments.store == "none":
         return None
-    return SqliteStore(arguments.store, max_age=arguments.store_age, max_bytes=arguments.store_size)
+    return lambda on_failed_put: SqliteStore(
+        arguments.store, max_age=arguments.store_age, max_bytes=arguments.store_size, on_failed_put=on_failed_put
+    )
 
 
 def _allow_many_connections() -> None:

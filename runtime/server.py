@@ -38,6 +38,8 @@ KEEP_ALIVE_SECONDS = 75
 GRACE_SECONDS = 5
 """How long open connections may take to close on shutdown."""
 
+OpenStore = Callable[[Callable[[], None]], ResponseStore]
+
 ENGINES: dict[str, Callable[..., Engine]] = {"thread": LlamaEngine, "process": ProcessEngine}
 """Where llama.cpp runs: in a thread of this process, or in a process that can crash without ending a Response."""
 DEFAULT_ENGINE = "thread"
@@ -99,16 +101,21 @@ async def serve(
     limits: Limits = DEFAULT_LIMITS,
     access: Access | None = None,
     guards: Sequence[Guard] = (),
-    store: ResponseStore | None = None,
+    open_store: OpenStore | None = None,
     on_ready: Callable[[bool], None] = lambda batch_invariant: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. The listening socket is the caller's, bound but maybe not listening yet.
 
-    ``access`` says who may use it. ``scripted`` lets requests bring the model's turns (:mod:`.scripted`). ``store`` is
-    closed in the end. ``on_ready`` is told whether the engine is batch-invariant.
+    ``access`` says who may use it. ``scripted`` lets requests bring the model's turns (:mod:`.scripted`).
+    ``open_store`` is given what to call for a Response that could not be stored. ``on_ready`` is told whether the
+    engine is batch-invariant.
 
+    :raises StoreUnusable: from ``open_store``.
     :raises SamplerError: the engine can't be started with these settings.
     """
+    access = Access() if access is None else access
+    metrics = Metrics()
+    store = None if open_store is None else open_store(metrics.store_write_failed)
     engine = ENGINES[settings.engine](
         model,
         context_length=model.context_length,
@@ -120,8 +127,6 @@ async def serve(
         eviction=settings.eviction,
         share_prefixes=settings.share_prefixes,
     )
-    access = Access() if access is None else access
-    metrics = Metrics()
     service = Service(model, engine, model_names, replay, scripted, store, Guards(guards), metrics)
     rollouts = Rollouts(service, limits)
     metrics.watch(lambda: rollouts.num_open, lambda: rollouts.num_paused)

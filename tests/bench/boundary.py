@@ -77,7 +77,7 @@ class Probe:
             return decode(context, rows)
 
         async def on_send_all(session: Session) -> None:
-            ends = any('"response.done"' in frame[:40] for frame in session._connection._outbox._frames)
+            ends = any('"response.done"' in frame[:40] for frame in session.connection._outbox._frames)
             await send_all(session)
             if ends:
                 probe.done.append((time.perf_counter_ns() - probe.last_token) / 1e6)
