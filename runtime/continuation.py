@@ -7,6 +7,7 @@ the first time, and shares what is computed already as far as the tokens are the
 
 from __future__ import annotations
 
+import asyncio
 from array import array
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ from .previous import Previous, Row
 from .request_params import prefix_reuse
 from .service import Service
 from .truncation import truncated
+
+LONG_PROMPT = 32_768
+"""Characters. A longer prompt is rendered and tokenised in a thread, since it takes more than ten milliseconds, and
+every other client would wait so long. A shorter one isn't worth the way there and back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +145,22 @@ class _Opening:
             items = [*history, *prompt.items]
             messages = chat_messages(prompt.create.instructions, items, num_earlier=len(history))
         num_turns = num_assistant_turns(messages)
+        is_long = sum(len(message["content"]) for message in messages) > LONG_PROMPT
+        tokens = await asyncio.to_thread(self._fitting, messages) if is_long else self._fitting(messages)
+        shared = await self._share(tokens)
+        if shared is not None:
+            return Beginning(Row(shared[0]), shared[1], num_turns)
+        sequence = await self._open(tokens)
+        return Beginning(Row(sequence), Before(), num_turns)
+
+    def _fitting(self, messages: Sequence[Message]) -> list[int]:
+        """Their tokens, of the latest messages only if all don't fit and the request allows that.
+
+        :raises ContextLengthExceeded: they don't fit.
+        """
         tokens = self._tokens(messages)
         room = self._service.engine.context_length - 1
-        if prompt.create.truncation == "auto" and len(tokens) > (bound := room - self._reserved()):
+        if self._prompt.create.truncation == "auto" and len(tokens) > (bound := room - self._reserved()):
             messages = truncated(messages, lambda some: len(self._tokens(some)), bound)
             tokens = self._tokens(messages)
         if len(tokens) > room:
@@ -151,11 +169,7 @@ class _Opening:
                 "Send less, ask for truncation 'auto', or start the server with a larger --ctx.",
                 param="input",
             )
-        shared = await self._share(tokens)
-        if shared is not None:
-            return Beginning(Row(shared[0]), shared[1], num_turns)
-        sequence = await self._open(tokens)
-        return Beginning(Row(sequence), Before(), num_turns)
+        return tokens
 
     def _reserved(self) -> int:
         """Room for the output that what is truncated leaves: what was asked for, but not for it all the input."""

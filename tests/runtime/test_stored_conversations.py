@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from caesura.protocol.modes import APPEND, WEBSOCKET, Mode
+from caesura.runtime import continuation
 from caesura.runtime.guards import SecretScanner
 from caesura.runtime.rollouts import Rollouts
 from caesura.runtime.service import Service
 from caesura.runtime.sqlite_store import SqliteStore
 from caesura.runtime.store import ResponseStore
+from caesura.sampler.chat_template import ChatTemplate
 from sockets import Socket, answer, calls_of, text_of
 
 Host = Callable[..., None]
@@ -183,6 +186,29 @@ def test_truncation_drops_the_oldest_turns(host: Host) -> None:
         await socket.lose()
 
     host(scenario, [{"text": f"Turn {number}."} for number in range(9)], ctx=256)
+
+
+@pytest.mark.parametrize("bound", [0, 10**9])
+def test_a_long_prompt_is_rendered_beside_the_loop(host: Host, monkeypatch: pytest.MonkeyPatch, bound: int) -> None:
+    threads: set[str] = set()
+    monkeypatch.setattr(continuation, "LONG_PROMPT", bound)
+    encode = ChatTemplate.encode_marked
+
+    def encode_and_watch(self: ChatTemplate, marked: str) -> list[int]:
+        threads.add(threading.current_thread().name)
+        return encode(self, marked)
+
+    async def scenario(rollouts: Rollouts, service: Service) -> None:
+        monkeypatch.setattr(ChatTemplate, "encode_marked", encode_and_watch)
+        socket = Socket(rollouts)
+        assert text_of(await socket.create(input="One?")) == "First."
+        too_long = await socket.create(input="word " * 3000)
+        assert too_long["error"]["code"] == "context_length_exceeded"
+        await socket.lose()
+
+    host(scenario, [{"text": "First."}])
+    assert (threading.main_thread().name in threads) is bool(bound)
+    assert len(threads) == 1
 
 
 def test_prefix_reuse_is_switched_off_by_a_request(host: Host) -> None:
