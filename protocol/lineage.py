@@ -37,6 +37,13 @@ class Lineage:
         del self._lanes[response_id]
         return True
 
+    def discard(self, response_id: str) -> bool:
+        """Forget this one; whether it was remembered."""
+        if response_id not in self._lanes:
+            return False
+        del self._lanes[response_id]
+        return True
+
     def clear(self) -> list[str]:
         """Forget all. Returns them."""
         forgotten = list(self._lanes)

@@ -131,7 +131,7 @@ class ServerProtocol:
                 self._drop_key(response)
             if connection is not None:
                 connection.refuse(error, response.stream_id, key=response.idempotency_key)
-                connection.has_failed(response.previous_response_id, response.stream_id)
+                connection.memory.failed(response.previous_response_id, response.stream_id)
                 connection.forget(response, now)
         elif connection is not None:
             connection.refuse(error, response.stream_id, response_id=response.id, raw=request.raw)
@@ -160,7 +160,7 @@ class ServerProtocol:
             connection.queue(frame, now)
         if response.has_ended:
             if connection is not None:
-                connection.has_ended(response, failed=isinstance(event, ResponseFailed))
+                connection.memory.ended(response, failed=isinstance(event, ResponseFailed))
             self._ended_now(response, now)
         elif response.is_paused and response.last_pause is stamped:
             self.deadlines.set((response, "pause"), now + self.limits.pause_timeout)
@@ -219,7 +219,7 @@ class ServerProtocol:
             idempotency_key=create.idempotency_key,
             mode=connection.mode,
             previous_response_id=create.previous_response_id,
-            is_background=connection.mode is HTTP and bool(create.background),
+            is_background=connection.in_background(create),
             is_silent=connection.mode is HTTP and not create.stream and not create.background,
         )
         response.advance(Stimulus.CREATE)

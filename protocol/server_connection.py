@@ -8,6 +8,7 @@ import msgspec
 
 from .append_items import parse_append
 from .codec import decode_client_message, encode, lane_of
+from .connection_memory import ConnectionMemory
 from .errors import (
     CaesuraError,
     ConnectionLimitReached,
@@ -24,13 +25,12 @@ from .errors import (
 from .events import ResponseDetached as DetachedEvent
 from .items import parse_input
 from .lanes import Lanes
-from .lineage import Lineage
 from .messages import ClientMessage, ResponseAppend, ResponseCancel, ResponseCreate, ResponseResume
-from .modes import Mode
+from .modes import HTTP, Mode
 from .opening import APPEND_MODE, BETA_HEADER
 from .server_lanes import ServerLane, Waiting
 from .server_outlet import ServerOutlet
-from .server_requests import AppendRequested, Close, CreateRequested, ForgetRequested
+from .server_requests import AppendRequested, Close, CreateRequested
 from .server_response import ServerResponse
 from .state import Stimulus
 
@@ -45,6 +45,7 @@ class ServerConnection(ServerOutlet):
     """Made by :meth:`.server.ServerProtocol.connect`.
 
     :ivar mode: how its Responses are carried.
+    :ivar memory: the ended Responses that its creates can go on from.
     :ivar number: rises with every connection of the server.
     """
 
@@ -54,7 +55,7 @@ class ServerConnection(ServerOutlet):
         self.number = number
         self._lanes: Lanes[ServerLane] = Lanes(ServerLane, server.limits.max_named_lanes)
         self._waiting = Waiting()
-        self._lineage = Lineage(server.limits.max_remembered)
+        self.memory = ConnectionMemory(self, server.limits.max_remembered, server.request)
         self._expired = False
 
     # --- frames ---------------------------------------------------------------------------------------------------
@@ -76,6 +77,9 @@ class ServerConnection(ServerOutlet):
 
     def take(self, message: ClientMessage, now: float) -> None:
         """Take in a message that is decoded already. Never raises."""
+        if isinstance(message, ResponseCreate) and not (self.mode.outlives or self.in_background(message)):
+            # A field that nobody knows there: what a repeat would resume ends with its own connection.
+            message = msgspec.structs.replace(message, idempotency_key=None)
         about: dict[str, Any] = {}
         try:
             match message:
@@ -94,7 +98,11 @@ class ServerConnection(ServerOutlet):
         except CaesuraError as error:
             self.refuse(error, message.stream_id, **about)
             if isinstance(message, ResponseCreate):
-                self.has_failed(message.previous_response_id, message.stream_id)
+                self.memory.failed(message.previous_response_id, message.stream_id)
+
+    def in_background(self, create: ResponseCreate) -> bool:
+        """Whether its Response lives on without this connection, though others of the mode don't."""
+        return self.mode is HTTP and bool(create.background)
 
     def _check_known(self, message: ClientMessage) -> None:
         if type(message) not in self.mode.messages:
@@ -113,7 +121,7 @@ class ServerConnection(ServerOutlet):
         self._server.deadlines.cancel(self)
         self._outbox.clear()
         self._detach_all(now)
-        self._forget_all()
+        self.memory.clear()
 
     # --- what a client asks for -----------------------------------------------------------------------------------
 
@@ -132,7 +140,7 @@ class ServerConnection(ServerOutlet):
         needs_input = message.previous_response_id is None and message.generate is not False
         items = parse_input(message.input) if message.input or needs_input else []
         if message.previous_response_id is not None:
-            self._lineage.use(message.previous_response_id)
+            self.memory.use(message.previous_response_id)
         self._lanes.open(message.stream_id)
         if len(self._waiting.on(message.stream_id)) >= limits.max_waiting:
             raise Overloaded(f"{limits.max_waiting} creates wait on this lane already. Wait for one to end.")
@@ -204,6 +212,11 @@ class ServerConnection(ServerOutlet):
     def _resume(self, response: ServerResponse, starting_after: int, now: float) -> None:
         self._check_age()
         self._check_order(response)
+        if not response.outlives:
+            raise ResponseDetached(
+                f"Response {response.id} belongs to the connection that carries it, and can't be resumed on another.",
+                param="response_id",
+            )
         frames = response.events_after(starting_after)
         lane = self._lanes.open(response.stream_id)
         if lane.requested is not None or (lane.open is not None and lane.open is not response):
@@ -268,34 +281,6 @@ class ServerConnection(ServerOutlet):
         if lane.requested is response:
             lane.requested = None
         self.hand_out(now)
-
-    def remembers(self, response_id: str) -> bool:
-        """Whether a create may go on from this Response."""
-        return response_id in self._lineage
-
-    # --- lineage --------------------------------------------------------------------------------------------------
-
-    def has_ended(self, response: ServerResponse, *, failed: bool) -> None:
-        """A Response of this connection has ended: later creates may go on from it."""
-        if failed:
-            self.has_failed(response.previous_response_id, response.stream_id)
-        elif self.mode.remembers and not response.is_ending and not self._is_lost:
-            for response_id in self._lineage.add(response.id or "", response.stream_id):
-                self._server.request(ForgetRequested(self, response_id))
-
-    def forget_oldest(self) -> None:
-        """Make room: no create will go on from the Response that was of use longest ago."""
-        if oldest := self._lineage.pop_oldest():
-            self._server.request(ForgetRequested(self, oldest))
-
-    def has_failed(self, previous_response_id: str | None, stream_id: str | None) -> None:
-        """A create could not be carried out."""
-        if previous_response_id is not None and self._lineage.fail(previous_response_id, stream_id):
-            self._server.request(ForgetRequested(self, previous_response_id))
-
-    def _forget_all(self) -> None:
-        for response_id in self._lineage.clear():
-            self._server.request(ForgetRequested(self, response_id))
 
     # --- who carries what -----------------------------------------------------------------------------------------
 
@@ -370,7 +355,7 @@ class ServerConnection(ServerOutlet):
         self.closing = Close(code, error.code)
         self._server.deadlines.cancel(self)
         self._detach_all(now)
-        self._forget_all()
+        self.memory.clear()
 
     def _check_age(self) -> None:
         if self._expired:

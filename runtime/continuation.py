@@ -95,6 +95,8 @@ class _Opening:
         except TemplateError:
             return None
         room = self._service.engine.context_length - previous.length
+        if self._prompt.create.truncation == "auto":
+            room -= self._reserved()
         if len(tokens) >= room:
             return None  # to be truncated, or refused
         return await self._grow(previous, previous.row, tokens)
@@ -172,9 +174,10 @@ class _Opening:
         return tokens
 
     def _reserved(self) -> int:
-        """Room for the output that what is truncated leaves: what was asked for, but not for it all the input."""
-        wanted = self._prompt.create.max_output_tokens or 1
-        return min(wanted, self._service.engine.context_length // 2) - 1
+        """Room that is left for the output, besides one token, where the input may be truncated: for as much as was
+        asked for, or an eighth of the context, but never at the cost of all the input."""
+        context = self._service.engine.context_length
+        return min(self._prompt.create.max_output_tokens or context // 8, context // 2) - 1
 
     def _tokens(self, messages: Sequence[Message]) -> list[int]:
         template = self._service.model.chat_template

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from .emitter import Emitter
 from .input_items import stored_items
 from .previous import Previous
 from .service import Service
-from .store import StoredItem, StoredResponse
+from .store import Earlier, StoredItem, StoredResponse
 
 
 async def find_previous(create: ResponseCreate, service: Service, emit: Emitter) -> Previous | None:
@@ -113,10 +114,9 @@ def _as_input(item: InputItem | OutputItem) -> InputItem:
     return item
 
 
-def record(context: Context, final: Response) -> StoredResponse:
-    """The Response as a store keeps it. If the one that it goes on from is not stored, it has that history itself."""
+def record(context: Context, final: Response) -> tuple[StoredResponse, Earlier | None]:
+    """The Response as a store keeps it, and what it goes on from, for a store that has lost that or never had it."""
     parent = context.previous
-    is_chained = parent is not None and parent.response.store
     raw = context.raw_items
     given = [msgspec.to_builtins(item) for item in context.items] if raw is None else raw
     items = [StoredItem(item["id"], False, msgspec.json.encode(item)) for item in stored_items(given)]
@@ -124,14 +124,17 @@ def record(context: Context, final: Response) -> StoredResponse:
         body = msgspec.to_builtins(item)
         (kept,) = [body] if is_output else stored_items([body])
         items.append(StoredItem(kept["id"], is_output, msgspec.json.encode(kept)))
-    if parent is not None and not is_chained:
-        earlier = stored_items([msgspec.to_builtins(item) for item in parent.history])
-        items = [*(StoredItem(item["id"], False, msgspec.json.encode(item)) for item in earlier), *items]
-    return StoredResponse(
+    stored = StoredResponse(
         id=final.id,
         owner=context.request.response.owner,
         created_at=final.created_at,
-        previous_response_id=final.previous_response_id if is_chained else None,
+        previous_response_id=final.previous_response_id,
         response=msgspec.json.encode(final),
         items=tuple(items),
     )
+    return stored, None if parent is None else partial(_earlier, parent)
+
+
+def _earlier(previous: Previous) -> list[StoredItem]:
+    items = stored_items([msgspec.to_builtins(item) for item in previous.history])
+    return [StoredItem(item["id"], False, msgspec.json.encode(item)) for item in items]

@@ -87,7 +87,7 @@ def _end(context: Context, emit: Emitter, final: Response) -> None:
     log.info("response %s %s: %s", final.id, final.status, report)
     context.service.metrics.response_ended(emit.response.mode.name, final.status, report)
     if context.service.store is not None and final.store:
-        context.service.store.put(record(context, final))
+        context.service.store.put(*record(context, final))
 
 
 def _report(context: Context) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def final_response(context: Context, status: str, error: CaesuraError | None = N
 
 def _details(context: Context, status: str) -> dict[str, str] | None:
     """Why it ends early. The Responses API has a few reasons, and none for being cancelled."""
-    is_told = context.cut is not None and (status != "cancelled" or context.request.response.mode.pauses)
+    is_told = status == "incomplete" or (status == "cancelled" and context.request.response.mode.pauses)
     return {"reason": context.cut} if is_told and context.cut else None
 
 

@@ -108,14 +108,18 @@ class Rollouts:
         self._wakers.pop(connection, None)
         self.settle()
 
+    def end_all(self) -> None:
+        """The server stops: end every rollout, so that its client is told and it is stored."""
+        for response in list(self._running):
+            self._core.request_end(response, "cancelled", "server_shutdown")
+        self.settle()
+
     async def close(self) -> None:
-        """The server stops: every rollout too. Returns when their sequences are free."""
+        """The server has stopped: every rollout too. Returns when their sequences are free."""
+        self.end_all()
+        await asyncio.gather(*[running.task for running in self._running.values()], return_exceptions=True)
         if self._alarm is not None:
             self._alarm.cancel()
-        tasks = [running.task for running in self._running.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         for previous in self._previous.values():
             for one in previous.values():
                 self._release(one)
@@ -212,15 +216,22 @@ class Rollouts:
 
     def remember(self, connection: ServerConnection | None, previous: Previous) -> None:
         """Keep it as long as a create may go on from it. Takes over its share of the row."""
-        if connection is not None and connection.remembers(previous.response.id):
+        if connection is not None and previous.response.id in connection.memory:
             self._previous.setdefault(connection, {})[previous.response.id] = previous
         else:
             self._release(previous)
 
+    def forget(self, response_id: str, credential: str) -> None:
+        """A Response was deleted: its owner's connections forget it."""
+        for connection, known in list(self._previous.items()):
+            if response_id in known and connection.credential == credential:
+                connection.memory.forget(response_id)
+        self.settle()
+
     async def forget_one(self) -> bool:
         """Have a connection forget the Response that was of use there longest ago; whether there was one."""
         for connection in self._previous:
-            connection.forget_oldest()
+            connection.memory.forget_oldest()
             self.settle()
             await asyncio.gather(*self._releasing)
             return True

@@ -38,6 +38,9 @@ KEEP_ALIVE_SECONDS = 75
 GRACE_SECONDS = 5
 """How long open connections may take to close on shutdown."""
 
+LAST_CALL_SECONDS = 3
+"""How long what is in flight then may take to end by itself; after that it is ended."""
+
 OpenStore = Callable[[Callable[[], None]], ResponseStore]
 
 ENGINES: dict[str, Callable[..., Engine]] = {"thread": LlamaEngine, "process": ProcessEngine}
@@ -71,16 +74,25 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server with two differences. It says when it is ready. And a signal ends it with exit status 0:
-    uvicorn raises the signal again when it is done, so that a supervisor would take an orderly stop for a crash."""
+    """uvicorn's server with three differences. It says when it is ready. Requests that are in flight long after a
+    signal are told that they end, before uvicorn breaks them off. And a signal ends it with exit status 0: uvicorn
+    raises the signal again when it is done, so that a supervisor would take an orderly stop for a crash."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], on_last_call: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._on_last_call = on_last_call
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        timer = asyncio.get_running_loop().call_later(LAST_CALL_SECONDS, self._on_last_call)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            timer.cancel()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -148,7 +160,7 @@ async def serve(
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         logging.getLogger("uvicorn.error").addFilter(_is_news)
-        await _Server(config, partial(on_ready, engine.batch_invariant)).serve(sockets=[listener])
+        await _Server(config, partial(on_ready, engine.batch_invariant), rollouts.end_all).serve(sockets=[listener])
     finally:
         await rollouts.close()
         await engine.close()

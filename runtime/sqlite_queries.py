@@ -7,7 +7,9 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .store import StoredItem, StoredResponse
+import msgspec
+
+from .store import Earlier, StoredItem, StoredResponse
 
 _VISIBLE = "id = ? AND owner = ? AND NOT hidden"
 
@@ -33,8 +35,9 @@ def transaction(database: sqlite3.Connection, mode: str = "IMMEDIATE") -> Iterat
             database.execute("ROLLBACK")
 
 
-def insert(database: sqlite3.Connection, record: StoredResponse, put_at: float) -> None:
-    """Add a Response to the chain of the one that it continues, or to a new one. Within a transaction, of which it
+def insert(database: sqlite3.Connection, record: StoredResponse, put_at: float, earlier: Earlier | None = None) -> None:
+    """Add a Response to the chain of the one that it continues, or to a new one, with the earlier items if it continues
+    one that isn't there. Within a transaction, of which it
     leaves nothing if it raises.
 
     :raises sqlite3.IntegrityError: the id exists.
@@ -42,6 +45,9 @@ def insert(database: sqlite3.Connection, record: StoredResponse, put_at: float) 
     database.execute("SAVEPOINT record")
     try:
         parent, chain = _parent(database, record)
+        if parent is None and record.previous_response_id is not None and earlier is not None:
+            items = (*earlier(), *record.items)
+            record = msgspec.structs.replace(record, previous_response_id=None, items=items)
         if chain is None:
             chain = database.execute("INSERT INTO chains (newest, put_at, size) VALUES (0, 0, 0)").lastrowid
         number = database.execute(

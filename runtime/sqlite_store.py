@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from . import sqlite_queries
 from .sqlite_schema import FAILURES, open_database
-from .store import ResponseStore, StoreClosed, StoredItem, StoredResponse, StoreFailed
+from .store import Earlier, ResponseStore, StoreClosed, StoredItem, StoredResponse, StoreFailed
 
 log = logging.getLogger("caesura")
 
@@ -77,7 +77,7 @@ class SqliteStore(ResponseStore):
         # What both threads change, and the lock for it. A batch is what a job that still waits is to write; whatever is
         # asked for after that job begins a new one, so that all happens in the order of the calls.
         self._lock = threading.Lock()
-        self._batch: list[tuple[StoredResponse, float]] | None = None
+        self._batch: list[tuple[StoredResponse, Earlier | None, float]] | None = None
         self._waiting_bytes = 0
         self._puts_since_retention = 0
         self._retained_at = clock()
@@ -90,7 +90,7 @@ class SqliteStore(ResponseStore):
             raise
         self._thread.submit(self._retain, self._retained_at)
 
-    def put(self, record: StoredResponse) -> None:
+    def put(self, record: StoredResponse, earlier: Earlier | None = None) -> None:
         size, now = record.size, self._clock()
         with self._lock:
             self._check_open()
@@ -100,7 +100,7 @@ class SqliteStore(ResponseStore):
                 if self._batch is None:
                     self._batch = []
                     self._thread.submit(self._write, self._batch)
-                self._batch.append((record, now))
+                self._batch.append((record, earlier, now))
                 return
         self._failed_for_now(1, f"{waiting} bytes wait to be written")
 
@@ -143,26 +143,26 @@ class SqliteStore(ResponseStore):
         except FAILURES as error:
             raise StoreFailed(f"the store in {self.path} failed: {error}. Try again, or check the file.") from error
 
-    def _write(self, batch: list[tuple[StoredResponse, float]]) -> None:
+    def _write(self, batch: list[tuple[StoredResponse, Earlier | None, float]]) -> None:
         with self._lock:
             if self._batch is batch:
                 self._batch = None
             self._puts_since_retention += len(batch)
         try:
             with sqlite_queries.transaction(self._database):
-                for record, put_at in batch:
-                    self._insert(record, put_at)
+                for record, earlier, put_at in batch:
+                    self._insert(record, earlier, put_at)
             self._warned = False
         except Exception as error:
             self._failed_for_now(len(batch), str(error))
         with self._lock:
-            self._waiting_bytes -= sum(record.size for record, _ in batch)
-        self._retain_if_due(batch[-1][1])
+            self._waiting_bytes -= sum(record.size for record, *_ in batch)
+        self._retain_if_due(batch[-1][-1])
 
-    def _insert(self, record: StoredResponse, put_at: float) -> None:
+    def _insert(self, record: StoredResponse, earlier: Earlier | None, put_at: float) -> None:
         """What is wrong with one Response is no reason to lose those that are written with it."""
         try:
-            sqlite_queries.insert(self._database, record, put_at)
+            sqlite_queries.insert(self._database, record, put_at, earlier)
         except sqlite3.IntegrityError:
             log.error("response %s is stored already: the second one was dropped", record.id)
             self._on_failed_put()

@@ -15,6 +15,7 @@ Errors::
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Protocol
 
 import msgspec
@@ -56,6 +57,10 @@ class StoredResponse(msgspec.Struct, frozen=True):
         return len(self.response) + sum(len(item.body) for item in self.items)
 
 
+Earlier = Callable[[], Sequence[StoredItem]]
+"""All items of the conversation before a Response, in order."""
+
+
 class ResponseStore(Protocol):
     """Stored Responses by id. One event loop owns a store and calls it; it never waits for the store's medium.
 
@@ -70,12 +75,13 @@ class ResponseStore(Protocol):
     its next continuation is likely to come.
     """
 
-    def put(self, record: StoredResponse) -> None:
+    def put(self, record: StoredResponse, earlier: Earlier | None = None) -> None:
         """Keep a Response. Returns at once; later calls see it.
 
-        What ``previous_response_id`` names must have been put before, and not be deleted; otherwise the Response is
-        kept, but has no history. A failure is logged and never raised; so is an id that is stored already, which keeps
-        what it has.
+        What ``previous_response_id`` names should have been put before, and not be deleted. If it isn't there, the
+        Response begins a chain of its own, with the items that ``earlier`` gives before its own ones; that is called
+        then, in any thread. Without ``earlier`` the Response is kept, but has no history. A failure is logged and never
+        raised; so is an id that is stored already, which keeps what it has.
         """
         ...
 

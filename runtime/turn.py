@@ -33,13 +33,17 @@ async def sample(context: Context, emit: Emitter) -> Sequence[Call]:
     turn = TurnEvents(context, emit, reader)
     began = time.perf_counter_ns()
     stream = context.sequence.sample(params, forced=context.next_forced())
-    async with aclosing(stream):
-        await context.pass_guards()  # prefill runs meanwhile
-        async for tokens in stream:
-            context.note_tokens(began, tokens)
-            for sampled in tokens:
-                turn.take(reader.read(sampled))
-            emit.flush()
+    try:
+        async with aclosing(stream):
+            await context.pass_guards()  # prefill runs meanwhile
+            async for tokens in stream:
+                context.note_tokens(began, tokens)
+                for sampled in tokens:
+                    turn.take(reader.read(sampled))
+                emit.flush()
+    except BaseException:
+        turn.break_off()
+        raise
     context.end_turn(context.sequence.finish_reason)
     turn.take(reader.finish())
     return turn.end()

@@ -36,6 +36,9 @@ from .emitter import Emitter
 from .pending import Call
 from .turn_reader import TurnReader, token_logprob
 
+BROKEN_OFF = "broken_off"
+"""Why a turn has no end, until it is known why."""
+
 
 class _Place(TypedDict):
     item_id: str
@@ -93,6 +96,13 @@ class TurnEvents:
                 context.output[call.output_index] = item
                 self._emit(OutputItemDone(output_index=call.output_index, item=item))
         return ()
+
+    def break_off(self) -> None:
+        """The turn ends in the middle: what was said until then is an incomplete item."""
+        if not self._emit.response.has_ended:
+            self._context.cut = self._context.cut or BROKEN_OFF
+            self.take(self._reader.finish())
+            self.end()
 
     @property
     def _index(self) -> int:

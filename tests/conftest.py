@@ -21,6 +21,14 @@ def demo_model_path() -> Path:
     return path
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Servers store Responses in the user's data folder if nobody says otherwise: not while they are tested."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        yield
+
+
 @dataclass(frozen=True)
 class Served:
     """A running ``caesura serve``: ``url`` ends in ``/v1``, ``model`` is the one that it serves."""

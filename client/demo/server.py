@@ -23,7 +23,7 @@ START_TIMEOUT_S = 120.0
 """A big model takes a while to load."""
 STOP_TIMEOUT_S = 10.0
 
-COMMAND = (sys.executable, "-m", "caesura.runtime", "serve", "--port", "0")
+COMMAND = (sys.executable, "-m", "caesura.runtime", "serve", "--port", "0", "--store", "none")
 
 _READY = re.compile(r"caesura: serving (?P<model>.+) on (?P<url>https?://\S+)")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...protocol.errors import GuardStopped
-from ...protocol.items import FunctionCallOutput, HostedCall, InputItem, InputMessage
+from ...protocol.items import FunctionCall, FunctionCallOutput, HostedCall, InputItem, InputMessage, Reasoning
 
 
 class LimitsGuard:
@@ -52,6 +52,10 @@ class LimitsGuard:
                     _check(len(text), self._max_output, "An output has {} characters; at most {} go", f"input[{at}]")
                 case HostedCall(output=str(text)):
                     _check(len(text), self._max_output, "An output has {} characters; at most {} go", f"input[{at}]")
+                case FunctionCall(arguments=text):
+                    pass
+                case Reasoning():
+                    text = item.text
                 case _:
                     text = ""
             total += len(text)

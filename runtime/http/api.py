@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ...protocol.errors import ServerFault
+from ...protocol.errors import CaesuraError, ServerFault
 from ..rollouts import Rollouts
 from ..service import Service
 from ..store import StoreError
@@ -53,8 +53,12 @@ class Endpoint:
             response = await self.handlers[method](self.api, Request(scope, receive), send)
         except (ClientDisconnect, ClientGone):
             return
+        except CaesuraError as error:
+            self.api.service.metrics.error(error.code)
+            raise
         except StoreError as error:
             log.error("a request failed: %s", error)
+            self.api.service.metrics.error(ServerFault.code)
             raise ServerFault("What is stored can't be read now. Try again later.") from error
         if response is not None:
             await response(scope, receive, send)

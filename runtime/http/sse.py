@@ -44,8 +44,9 @@ async def send_events(
             await line.send(_chunk(_KEEP_ALIVE))
         else:
             kind = frames.type_of(frame)
-            if kind == frames.DETACHED:
-                break  # another request streams it now
+            if kind == frames.DETACHED:  # another request streams it now: this stream has no end to tell
+                await line.send({"type": "http.response.body", "body": b""})
+                return
             if kind != frames.RESUMED:
                 await line.send(_chunk(encoded(frame)))
             if kind in frames.ENDS:

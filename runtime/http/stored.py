@@ -61,6 +61,7 @@ async def delete(api: Api, request: Request, _: Send) -> Response:
     store = api.service.store
     if store is None or not await store.delete(response_id, owner):
         raise _not_stored(response_id)
+    api.rollouts.forget(response_id, owner)
     return json_response(msgspec.json.encode({"id": response_id, "object": "response", "deleted": True}))
 
 

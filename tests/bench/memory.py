@@ -11,7 +11,7 @@ from typing import Any
 
 def measure(model: str) -> dict[str, Any]:
     """Start a server as users do, wait until it answers, read its resident set, stop it. Mebibytes."""
-    command = [sys.executable, "-m", "caesura.runtime", "serve", "--port", "0", "--model", model]
+    command = [sys.executable, "-m", "caesura.runtime", "serve", "--port", "0", "--model", model, "--store", "none"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

@@ -123,6 +123,7 @@ def run(case: Case, release: Path, folder: Path, model_path: str) -> bool:
     # Codex's first message is some 40 kB of instructions and tools: more than the demo model was trained for, which is
     # fine for a replay. Two sequences, so that the turn after the warm-up can copy from it.
     serve = [sys.executable, "-m", "caesura.runtime", "serve", "--port", "0", "--ctx", "65536", "--sequences", "2"]
+    serve += ["--store", "none"]
     with (
         log.open("w") as stderr,
         subprocess.Popen(

@@ -154,3 +154,25 @@ def test_a_context_that_no_machine_has(demo_model_path: Path) -> None:
     warning, reason = done.stderr.splitlines()
     assert "warning" in warning
     assert "KV cache" in reason
+
+
+def test_what_runs_in_the_background_is_stored_when_the_server_stops(demo_model_path: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.json"
+    script.write_text(json.dumps({"turns": [{"text": "word " * 3000}]}))
+    options = ("--model", demo_model_path, "--replay", script, "--store", tmp_path / "responses.sqlite3")
+    with server(*options, "--ctx", "8192") as (process, url):
+        body = {"model": "caesura-demo", "input": "hi", "background": True}
+        request = urllib.request.Request(
+            f"{url}/v1/responses", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+            begun = json.load(answer)
+        assert begun["status"] == "in_progress"
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=SECONDS)
+        assert process.returncode == 0
+    with (
+        server(*options) as (_, url),
+        urllib.request.urlopen(f"{url}/v1/responses/{begun['id']}", timeout=SECONDS) as answer,
+    ):
+        assert json.load(answer)["status"] == "cancelled"

@@ -295,3 +295,24 @@ def test_the_chain_that_was_added_to_last_may_exceed_the_size(open_store: Open) 
 
     with_store(open_store, before, **FOREVER)
     with_store(open_store, after, max_age=None, max_bytes=10)
+
+
+def test_what_goes_on_from_nothing_brings_its_history(open_store: Open) -> None:
+    """Its parent was deleted, or dropped, or never put."""
+
+    async def scenario(store: ResponseStore) -> None:
+        store.put(record("gone", items=(item("a"),)))
+        assert await store.delete("gone", "me")
+        for number, parent in enumerate(("gone", "never")):
+            own = record(f"child{number}", parent, items=(item("b"),))
+            store.put(own, lambda: [item("a")])
+            history = await store.history(f"child{number}", "me")
+            assert history is not None
+            assert [[each.id for each in one.items] for one in history] == [["a", "b"]]
+        store.put(record("known", items=(item("a"),)))
+        store.put(record("child", "known", items=(item("b"),)), lambda: [item("never asked for")])
+        history = await store.history("child", "me")
+        assert history is not None
+        assert [one.id for one in history] == ["known", "child"]
+
+    with_store(open_store, scenario, **FOREVER)

@@ -178,8 +178,8 @@ def test_a_put_that_fails_halfway_leaves_nothing(
 ) -> None:
     original = sqlite_queries.insert
 
-    def insert(database: sqlite3.Connection, record: StoredResponse, put_at: float) -> None:
-        original(database, record, put_at)
+    def insert(database: sqlite3.Connection, record: StoredResponse, *more: Any) -> None:
+        original(database, record, *more)
         if record.id == "r1":
             raise sqlite3.OperationalError("disk I/O error")
 

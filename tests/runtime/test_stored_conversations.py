@@ -139,6 +139,19 @@ def test_a_secret_that_a_guard_took_out_is_not_stored(host: Host, store: Any) ->
     host(scenario, [{"calls": look("a")}, {"text": "Seen."}], store=store, guards=[SecretScanner("redact")])
 
 
+def test_a_response_whose_parent_was_deleted_meanwhile_keeps_its_history(host: Host, store: Any) -> None:
+    async def scenario(rollouts: Rollouts, service: Service) -> None:
+        socket = Socket(rollouts)
+        first = await socket.create(input="One?")
+        assert service.store is not None
+        assert await service.store.delete(first["id"], "")  # not by the API, which has the connection forget it too
+        second = await socket.create(input="Two?", previous_response_id=first["id"])
+        assert outline(await bodies(service, second["id"])) == ["user message", "assistant message"] * 2
+        await socket.lose()
+
+    host(scenario, [{"text": "First."}, {"text": "Second."}], store=store)
+
+
 def test_an_item_is_referred_to(host: Host, store: Any) -> None:
     async def scenario(rollouts: Rollouts, service: Service) -> None:
         socket = Socket(rollouts)

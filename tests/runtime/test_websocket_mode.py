@@ -412,3 +412,94 @@ def test_timing_is_told_where_it_is_asked_for(host: Host) -> None:
         await socket.lose()
 
     host(scenario, [{"text": "Hello."}])
+
+
+def test_an_idempotency_key_means_nothing(host: Host) -> None:
+    """What it is for, a repeat after a loss, can't be: a Response ends with its connection."""
+
+    async def scenario(rollouts: Rollouts, service: Service) -> None:
+        one, two = Socket(rollouts), Socket(rollouts)
+        for socket in (one, two):
+            socket.send(input="Hi", idempotency_key="key")
+        ended = [(await socket.end())["response"] for socket in (one, two)]
+        assert ended[0]["id"] != ended[1]["id"]
+        assert [text_of(response) for response in ended] == ["Hello.", "Hello."]
+        assert {event["type"] for event in [*one.events, *two.events]} <= KNOWN_EVENTS
+        await one.lose()
+        await two.lose()
+
+    host(scenario, [{"text": "Hello."}])
+
+
+def test_nobody_takes_a_response_over(host: Host) -> None:
+    async def scenario(rollouts: Rollouts, service: Service) -> None:
+        owner, thief = Socket(rollouts), Socket(rollouts, APPEND)
+        owner.send(input="Hi")
+        created = await owner.event("response.created")
+        thief.session.receive(json.dumps({"type": "response.resume", "response_id": created["response"]["id"]}))
+        refused = await thief.event("error")
+        assert (refused["status"], refused["error"]["code"]) == (409, "response_detached")
+        assert text_of((await owner.end())["response"]) == "Long. " * 30
+        await owner.lose()
+        await thief.lose()
+
+    host(scenario, [{"text": "Long. " * 30}])
+
+
+def test_a_deleted_response_is_not_gone_on_from(host: Host) -> None:
+    async def scenario(rollouts: Rollouts, service: Service) -> None:
+        socket, strange = Socket(rollouts), Socket(rollouts, credential="another")
+        mine = await socket.create(input="Hi")
+        theirs = await strange.create(input="Hi")
+        for response in (mine, theirs):
+            rollouts.forget(response["id"], "")
+        gone = await socket.create(input="And?", previous_response_id=mine["id"])
+        assert gone["error"]["code"] == "previous_response_not_found"
+        kept = await strange.create(input="And?", previous_response_id=theirs["id"])
+        assert text_of(kept) == "Second."
+        await socket.lose()
+        await strange.lose()
+
+    host(scenario, [{"text": "First."}, {"text": "Second."}])
+
+
+def test_a_cancelled_response_has_what_was_said(host: Host) -> None:
+    async def scenario(rollouts: Rollouts, service: Service) -> None:
+        socket = Socket(rollouts)
+        socket.send(input="Hi")
+        created = await socket.event("response.created")
+        await socket.event("response.output_text.delta")
+        await rollouts.cancel(rollouts.find(created["response"]["id"], ""))
+        end = await socket.end()
+        assert end["type"] == "response.incomplete"
+        response = end["response"]
+        assert (response["status"], response["incomplete_details"]) == ("cancelled", None)
+        (message,) = response["output"]
+        assert message["status"] == "incomplete"
+        said = "".join(e["delta"] for e in socket.events if e["type"] == "response.output_text.delta")
+        assert message["content"][0]["text"] == said
+        assert "Very long. ".startswith(said[:11])
+        done = [event for event in socket.events if event["type"] == "response.output_item.done"]
+        assert [event["item"] for event in done] == [message]
+        await socket.lose()
+
+    host(scenario, [{"text": "Very long. " * 300}])
+
+
+def test_a_server_that_stops_ends_what_runs(host: Host, tmp_path: Path) -> None:
+    async def scenario(rollouts: Rollouts, service: Service) -> None:
+        socket, long = Socket(rollouts), Socket(rollouts, APPEND)
+        socket.send(input="Hi")
+        long.send(input="Look!", tools=[TOOL])
+        await socket.event("response.output_text.delta")
+        await long.event("response.output_text.delta")
+        await rollouts.close()
+        for each in (socket, long):
+            response = (await each.end())["response"]
+            assert response["status"] == "cancelled"
+            assert service.store is not None
+            assert await service.store.get(response["id"], "") is not None
+            await each.lose()
+
+    turns = [{"text": "Very long. " * 300}]
+    host(scenario, turns, store=lambda: SqliteStore(tmp_path / "responses.sqlite3"))

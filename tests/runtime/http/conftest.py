@@ -98,6 +98,11 @@ class Call:
         return bool(self.chunks) and not self.messages[-1].get("more_body", False)
 
     @property
+    def is_done(self) -> bool:
+        """A stream has come to its end."""
+        return self.chunks[-1] == b"data: [DONE]\n\n"
+
+    @property
     def status(self) -> int:
         return int(self.messages[0]["status"])
 
@@ -117,7 +122,7 @@ class Call:
     @property
     def events(self) -> list[Json]:
         """The events that have come, without the comments."""
-        chunks = [chunk.decode() for chunk in self.chunks]
+        chunks = [chunk.decode() for chunk in self.chunks if chunk]
         return [_event(chunk) for chunk in chunks if not chunk.startswith(":") and chunk != "data: [DONE]\n\n"]
 
     @property

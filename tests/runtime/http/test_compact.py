@@ -132,7 +132,7 @@ def test_nothing_of_it_is_stored(serve: Any, monkeypatch: pytest.MonkeyPatch) ->
     stored: list[Any] = []
 
     async def scenario(server: Any) -> None:
-        monkeypatch.setattr(server.service.store, "put", stored.append)
+        monkeypatch.setattr(server.service.store, "put", lambda record, earlier: stored.append(record))
         assert (await compact(server, input="hi")).status == 200
         assert stored == []
         assert (await server.create()).status == 200

@@ -144,6 +144,7 @@ def test_another_reader_takes_the_events_over(serve: Any) -> None:
         await first.ended()
         assert second.types[-1] == "response.completed"
         assert first.is_answered
+        assert (first.is_done, second.is_done) == (False, True)  # the first one's end is nobody's to tell there
         assert not {"response.detached", "response.resumed"} & {*first.types, *second.types}
 
     serve(scenario, [{"text": LONG}])
