@@ -117,7 +117,11 @@ class Rollouts:
     async def close(self) -> None:
         """The server has stopped: every rollout too. Returns when their sequences are free."""
         self.end_all()
-        await asyncio.gather(*[running.task for running in self._running.values()], return_exceptions=True)
+        running = list(self._running.values())
+        for each in running:
+            if each.emit.ending is None:  # the core thinks that it is being ended already
+                each.task.cancel()
+        await asyncio.gather(*[each.task for each in running], return_exceptions=True)
         if self._alarm is not None:
             self._alarm.cancel()
         for previous in self._previous.values():
