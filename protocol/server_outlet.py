@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from .server import ServerProtocol
 
 
-class ServerOutlet:
+class ServerOutlet(ABC):
     """A connection's way out.
 
     :ivar credential: who the client is.
@@ -79,8 +80,10 @@ class ServerOutlet:
     def _snapshot(self, response_id: str | None) -> Snapshot | msgspec.UnsetType:
         return self._server.find(response_id or "", self.credential).snapshot()
 
+    @abstractmethod
     def _detach_slow_reader(self, now: float) -> None:
-        raise NotImplementedError
+        """Too much waits to be read: close."""
 
+    @abstractmethod
     def _announce(self) -> None:
-        raise NotImplementedError
+        """There is something to send."""

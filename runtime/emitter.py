@@ -35,7 +35,7 @@ class Emitter:
         self.ending: Ending | None = None
         self.flush: Callable[[], None] = rollouts.settle
         self._rollouts = rollouts
-        self._request = request
+        self.request = request
         self._connection = request.response.connection
 
     async def begin(self) -> None:
@@ -43,13 +43,13 @@ class Emitter:
 
         :raises LocalProtocolViolation: nobody waits for it any more.
         """
-        await self._rollouts.supersede(self._request)
-        self._rollouts.accept(self._request)
+        await self._rollouts.supersede(self.request)
+        self._rollouts.accept(self.request)
 
     async def make_room(self) -> bool:
         """Drop an ended Response that is only remembered, or end the one that this one takes the place of; whether
         there was any."""
-        return await self._rollouts.forget_one() or await self._rollouts.supersede(self._request)
+        return await self._rollouts.forget_one() or await self._rollouts.supersede(self.request)
 
     def previous(self, response_id: str) -> Previous | None:
         """The ended Response of that id, if this connection remembers it."""

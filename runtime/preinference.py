@@ -21,6 +21,7 @@ from ..protocol.events import ResponseCreated, ResponseInProgress
 from ..protocol.messages import ResponseCreate
 from ..protocol.resource import Response
 from ..sampler.engine import SamplingParams
+from ..sampler.replay import ReplayScript
 from .accounting import Accounting
 from .boundary import translated
 from .constraints import Constraints, make_constraints
@@ -75,15 +76,16 @@ async def _prepared(
         found = await resolve_references(request.input, lambda item_id: find_item(item_id, previous, service, emit))
     with accounting.preinference("validate"), translated():
         raw_tools = _raw_tools(create, previous, emit)
-        same_tools = previous is not None and previous.tools is not None and raw_tools == previous.raw_tools
-        tools = previous.tools if same_tools and previous and previous.tools else read_tools(raw_tools, service)
+        same = previous if previous is not None and raw_tools == previous.raw_tools else None
+        known = None if same is None else same.tools
+        tools = read_tools(raw_tools, service) if known is None else known
         choice = read_tool_choice(create.tool_choice)
         with_tools = bool(tools.functions) and choice != "none"
         if not with_tools:
             # A model may call all the same; nobody could answer.
             params = dataclasses.replace(params, banned=service.model.call_tokens)
         _check_template(with_tools, service)
-        constraints = await _constraints(create, choice, tools, service, previous if same_tools else None)
+        constraints = await _constraints(create, choice, tools, service, same)
     with accounting.preinference("guards"):
         items = service.guards.rewrite(found)
     prompt = Prompt(
@@ -91,7 +93,7 @@ async def _prepared(
         items,
         tools.definitions if with_tools else (),
         previous,
-        same_head=same_tools and previous is not None and _same_head(create, choice, previous.create),
+        same_head=same is not None and _same_head(create, choice, same.create),
     )
     with translated():
         beginning = await prompt.open(service, emit, accounting)
@@ -181,7 +183,7 @@ def _same_head(create: ResponseCreate, choice: Any, known: ResponseCreate) -> bo
     return tools_told and create.instructions == known.instructions
 
 
-def _replay(request: CreateRequested, previous: Previous | None, service: Service) -> Any:
+def _replay(request: CreateRequested, previous: Previous | None, service: Service) -> ReplayScript | None:
     if previous is not None and previous.replay is not None:
         return previous.replay
     script = scripted_turns(request.input) if service.scripted else None

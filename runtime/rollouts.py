@@ -20,6 +20,7 @@ from ..protocol.connection import (
     ServerProtocol,
     ServerResponse,
 )
+from ..protocol.errors import Overloaded
 from ..protocol.events import ResponseCancelled, ResponseEvent, WebsocketTiming
 from ..protocol.limits import DEFAULT_LIMITS, Limits
 from ..protocol.messages import ResponseCreate, ResponseResume
@@ -189,7 +190,7 @@ class Rollouts:
             running.emit.ending = Ending(request.status, request.reason)
             running.task.cancel()
         elif not request.response.has_ended:
-            self._end_unborn(request.response, request.reason)
+            self._end_waiting(request.response, request.reason)
 
     def _forget(self, request: ForgetRequested) -> None:
         known = self._previous.get(request.connection, {})
@@ -205,7 +206,16 @@ class Rollouts:
             self._releasing.add(task)
             task.add_done_callback(self._releasing.discard)
 
-    def _end_unborn(self, response: ServerResponse, reason: str) -> None:
+    def _end_unborn(self, emit: Emitter, reason: str) -> None:
+        """It was looked at and not begun."""
+        if emit.response.mode.pauses:
+            self._end_waiting(emit.response, reason)
+        else:  # no event that these clients know ends a Response which never began
+            self._core.reject(
+                emit.request, Overloaded("The server stops, and nothing was begun. Ask again."), self._loop.time()
+            )
+
+    def _end_waiting(self, response: ServerResponse, reason: str) -> None:
         """It was asked for and never begun: this is all that there will ever be of it."""
         self.emit(response, ResponseCancelled(response=response_never_begun(response.model, reason, time.time())))
 
@@ -234,12 +244,13 @@ class Rollouts:
 
     async def forget_one(self) -> bool:
         """Have a connection forget the Response that was of use there longest ago; whether there was one."""
-        for connection in self._previous:
-            connection.memory.forget_oldest()
-            self.settle()
-            await asyncio.gather(*self._releasing)
-            return True
-        return False
+        connection = next(iter(self._previous), None)
+        if connection is None:
+            return False
+        connection.memory.forget_oldest()
+        self.settle()
+        await asyncio.gather(*self._releasing)
+        return True
 
     def tell(self, connection: ServerConnection, event: WebsocketTiming) -> None:
         """Send an event that belongs to no Response."""
@@ -270,7 +281,7 @@ class Rollouts:
 
     def _over(self, response: ServerResponse) -> None:
         """A rollout's task has ended. Not the task's own last act: one that is cancelled at once never runs."""
-        ending = self._running.pop(response).emit.ending
-        if ending is not None and response.is_unborn:
-            self._end_unborn(response, ending.reason)
+        emit = self._running.pop(response).emit
+        if emit.ending is not None and response.is_unborn:
+            self._end_unborn(emit, emit.ending.reason)
         self.settle()

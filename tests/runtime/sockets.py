@@ -15,6 +15,28 @@ SECONDS = 20
 ENDS = ("response.completed", "response.failed", "response.incomplete", "response.cancelled", "error")
 
 
+TOOL = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {"at": {"type": "string"}}}}
+CALL = {"calls": [{"name": "look", "arguments": {"at": "here"}}]}
+TWO_CALLS = {"calls": [{"name": "look", "arguments": {"at": "here"}}, {"name": "look", "arguments": {"at": "there"}}]}
+KNOWN_EVENTS = {
+    "response.created",
+    "response.in_progress",
+    "response.output_item.added",
+    "response.output_item.done",
+    "response.content_part.added",
+    "response.content_part.done",
+    "response.output_text.delta",
+    "response.output_text.done",
+    "response.function_call_arguments.delta",
+    "response.function_call_arguments.done",
+    "response.completed",
+    "response.incomplete",
+    "response.failed",
+    "error",
+}
+"""All that a client of this mode is sent."""
+
+
 class Socket:
     """``events`` is all that came, in order."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from caesura.protocol.errors import GuardStopped, ServerFault
-from caesura.protocol.items import FunctionCallOutput, InputItem, InputMessage
+from caesura.protocol.items import FunctionCall, FunctionCallOutput, InputItem, InputMessage, Reasoning, ReasoningText
 from caesura.runtime.guards import GUARDS, Guard, Guards, LimitsGuard, SecretScanner, parse_guard
 
 ITEMS: list[InputItem] = [InputMessage(role="user", text="a"), FunctionCallOutput(call_id="c", output="b")]
@@ -226,3 +226,18 @@ def test_settings_that_can_not_be_used(text: str) -> None:
 def test_every_guard_is_named_in_the_error() -> None:
     with pytest.raises(ValueError, match=", ".join(GUARDS)):
         parse_guard("nope")
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        InputMessage(role="user", text="x" * 11),
+        FunctionCall(call_id="a", name="f", arguments="x" * 11),
+        FunctionCallOutput(call_id="a", output="x" * 11),
+        Reasoning(content=[ReasoningText("x" * 11)]),
+    ],
+)
+def test_whatever_a_model_is_given_to_read_counts(item: Any) -> None:
+    assert LimitsGuard(max_input_chars=11).rewrite([item]) == [item]
+    with pytest.raises(GuardStopped):
+        LimitsGuard(max_input_chars=10).rewrite([item])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,7 @@ import pytest
 from caesura.runtime import sqlite_queries
 from caesura.runtime.sqlite_store import RETENTION_CHAINS, RETENTION_PUTS, RETENTION_SECONDS, SqliteStore
 from caesura.runtime.store import StoredItem, StoredResponse, StoreFailed
-
-SECONDS = 20
-
-
-def run(main: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(main, SECONDS))
-
-
-def record(response_id: str, previous: str | None = None, response: bytes = b"x", items: int = 0) -> StoredResponse:
-    own = tuple(StoredItem(f"{response_id} {n}", n % 2 == 1, b"y" * 10) for n in range(items))
-    return StoredResponse(response_id, "me", 0.0, previous, response, own)
+from stored_records import record, run
 
 
 @pytest.fixture

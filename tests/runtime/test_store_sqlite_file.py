@@ -7,27 +7,16 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 from caesura.runtime.sqlite_store import SqliteStore, default_path
-from caesura.runtime.store import NotAStore, StoredItem, StoredResponse, StoreError, StoreTooNew, StoreUnusable
+from caesura.runtime.store import NotAStore, StoredResponse, StoreError, StoreTooNew, StoreUnusable
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-SECONDS = 20
-
-
-def run(main: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(main, SECONDS))
-
-
-def record(response_id: str, previous: str | None = None, response: bytes = b"x", items: int = 0) -> StoredResponse:
-    own = tuple(StoredItem(f"{response_id} {n}", n % 2 == 1, b"y" * 10) for n in range(items))
-    return StoredResponse(response_id, "me", 0.0, previous, response, own)
+from stored_records import SECONDS, record, run
 
 
 @pytest.fixture

@@ -201,6 +201,23 @@ def test_truncation_drops_the_oldest_turns(host: Host) -> None:
     host(scenario, [{"text": f"Turn {number}."} for number in range(9)], ctx=256)
 
 
+@pytest.mark.parametrize("fields", [{"max_output_tokens": 40}, {}])
+def test_truncation_leaves_room_for_the_output(host: Host, fields: dict[str, Any]) -> None:
+    """In a chain that grows by appending, too: no turn is cut for want of room."""
+
+    async def scenario(rollouts: Rollouts, service: Service) -> None:
+        socket = Socket(rollouts)
+        response = await socket.create(input="Number 0.", truncation="auto", **fields)
+        for number in range(1, 16):
+            previous = response["id"]
+            response = await socket.create(input="Go on.", truncation="auto", previous_response_id=previous, **fields)
+            assert (response["status"], text_of(response)) == ("completed", f"Turn {number}. " + "word " * 8)
+            assert response["usage"]["input_tokens"] <= 256 - fields.get("max_output_tokens", 256 // 8)
+        await socket.lose()
+
+    host(scenario, [{"text": f"Turn {number}. " + "word " * 8} for number in range(16)], ctx=256)
+
+
 @pytest.mark.parametrize("bound", [0, 10**9])
 def test_a_long_prompt_is_rendered_beside_the_loop(host: Host, monkeypatch: pytest.MonkeyPatch, bound: int) -> None:
     threads: set[str] = set()

@@ -305,3 +305,19 @@ def test_an_idempotency_key_is_answered_with_the_response_that_it_began_in_the_b
         assert len({first.json["id"], *(answer.json["id"] for answer in both)}) == 3
 
     serve(scenario, [{"text": "Hello."}])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_is_in_flight_when_the_server_stops_is_answered(serve: Any, stream: bool) -> None:
+    async def scenario(server: Any) -> None:
+        call = server.begin(stream=stream)
+        beside = server.begin(stream=True)
+        await beside.until(lambda: len(beside.events) > 5)  # the other one, which came before, has begun then
+        server.rollouts.end_all()
+        for each in (call, beside):
+            await each.ended()
+        assert call.status == 200
+        assert (call.events[-1]["response"] if stream else call.json)["status"] == "cancelled"
+        assert beside.is_done
+
+    serve(scenario, [{"text": LONG}])
