@@ -13,12 +13,13 @@ parsing, encoding, sending, waiting for the event loop or for a batch.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..sampler.engine import Ledger, TokenSequence
+from ..sampler.engine import Ledger, SampledToken, TokenSequence
+from .spans import TurnSpan
 
 _NS_PER_MS = 1e6
 
@@ -78,6 +79,7 @@ class Accounting:
 
     :ivar preinference_ns: by stage of :data:`PREINFERENCE`; ``prefill`` runs from the start of the first turn's
         sampling to its first token.
+    :ivar turns: those that were sampled, the one that goes on included.
     """
 
     started_at: int = field(default_factory=time.perf_counter_ns)
@@ -87,6 +89,9 @@ class Accounting:
     tool_calls: int = 0
     stages_ns: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("hosted_tools", "paused", "post"), 0))
     preinference_ns: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PREINFERENCE, 0))
+    turns: list[TurnSpan] = field(default_factory=list)
+    _appends_ns: int = 0
+    _ledger_at: tuple[int, int, int] = (0, 0, 0)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -106,9 +111,47 @@ class Accounting:
         finally:
             self.preinference_ns[name] += time.perf_counter_ns() - begin
 
-    def note_first_token(self, began: int) -> None:
-        """The first turn, whose sampling began then, has a token."""
-        self.preinference_ns.setdefault("prefill", time.perf_counter_ns() - began)
+    @contextmanager
+    def append(self) -> Iterator[None]:
+        """The block renders and tokenises outputs for the next turn."""
+        begin = time.perf_counter_ns()
+        try:
+            yield
+        finally:
+            self._appends_ns += time.perf_counter_ns() - begin
+
+    def turn_begins(self, received: int, sequence: TokenSequence) -> None:
+        """Its request, or the last answer to the turn before, came then; the engine is about to be asked."""
+        ledger = sequence.ledger
+        span = TurnSpan(received, time.perf_counter_ns(), len(ledger))
+        span.stages_ns = {"render": self._appends_ns} if self.turns else dict(self.preinference_ns)
+        self._appends_ns = 0
+        self._ledger_at = (ledger.decoded, ledger.sampled, sequence.inference_ns)
+        self.turns.append(span)
+
+    def note_tokens(self, tokens: Sequence[SampledToken], sequence: TokenSequence) -> None:
+        """Tokens of the turn have come."""
+        span = self.turns[-1]
+        if not span.first_token:
+            span.prefill_ns = sequence.inference_ns - self._ledger_at[2]
+            span.first_token = tokens[0].sampled_at
+            self.preinference_ns.setdefault("prefill", time.perf_counter_ns() - span.sampling)
+        span.last_token = tokens[-1].sampled_at
+
+    def turn_ends(self, sequence: TokenSequence) -> None:
+        """No more tokens of it will come."""
+        span, ledger = self.turns[-1], sequence.ledger
+        decoded, sampled, inference_ns = self._ledger_at
+        span.decoded = ledger.decoded - decoded
+        span.sampled = ledger.sampled - sampled
+        span.inference_ns = sequence.inference_ns - inference_ns
+        # Of what was computed, all but the sampled tokens that were fed back is of what was given.
+        span.reused = max(0, span.given - (span.decoded - max(0, span.sampled - 1)))
+
+    def turn_told(self) -> None:
+        """What ends the turn has been handed to the transport."""
+        if self.turns:
+            self.turns[-1].told = time.perf_counter_ns()
 
     @property
     def preinference_ms(self) -> dict[str, float]:

@@ -35,6 +35,7 @@ def create_app(service: Service, rollouts: Rollouts) -> Starlette:
         routes=[
             *routes(api),
             Route("/metrics", service.metrics.endpoint),
+            *([] if service.spans is None else [Route("/spans", service.spans.endpoint)]),
             WebSocketRoute("/v1/responses", responses),
         ],
         exception_handlers=exception_handlers,

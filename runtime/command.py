@@ -83,6 +83,7 @@ def serve(argv: list[str]) -> int:
                 listener,
                 replay=replay,
                 scripted=arguments.scripted,
+                spans=arguments.spans,
                 limits=limits,
                 access=access,
                 guards=arguments.guard,

@@ -15,7 +15,7 @@ from ..protocol.connection import CreateRequested
 from ..protocol.items import FunctionCallOutput, InputItem, InputMessage, OutputItem
 from ..protocol.resource import InputTokensDetails, OutputTokensDetails, Response, Usage
 from ..sampler.chat_template import ToolCall, tool_message
-from ..sampler.engine import FinishReason, SampledToken, SamplingParams, TokenSequence
+from ..sampler.engine import FinishReason, SamplingParams, TokenSequence
 from ..sampler.model import Model
 from ..sampler.replay import ReplayScript
 from .accounting import Accounting, Before
@@ -47,8 +47,8 @@ class Context:
     :ivar checking: guards that still look at what came in.
     :ivar warnings: what guards that let it pass had to say.
     :ivar unanswered: the calls that the next request has to answer, and what their turn's others were answered with.
-    :ivar last_token_at: when the latest token was sampled, and ``answered_at`` when the latest pause ended, until a
-        token comes after it: nanoseconds of :func:`time.perf_counter_ns`.
+    :ivar answered_at: when the latest pause ended, until a token comes after it: nanoseconds of
+        :func:`time.perf_counter_ns`.
     :ivar cut: why the rollout ends as incomplete, or None (``incomplete_details.reason``).
     """
 
@@ -77,7 +77,6 @@ class Context:
     reasoning_tokens: int = 0
     cut: str | None = None
     output: list[OutputItem] = field(default_factory=list)
-    last_token_at: int = 0
     answered_at: int | None = None
     _rendered: tuple[Outputs, list[int]] | None = None
     _is_released: bool = False
@@ -119,11 +118,8 @@ class Context:
         if checking is not None:
             self.checking.append(checking)
 
-    def note_tokens(self, began: int, tokens: Sequence[SampledToken]) -> None:
-        """Tokens have come, of a turn whose sampling began then."""
-        self.accounting.note_first_token(began)
-        if tokens:
-            self.last_token_at = tokens[-1].sampled_at
+    def note_resumed(self) -> None:
+        """Tokens have come."""
         if self.answered_at is not None:
             self.service.metrics.resumed_after((time.perf_counter_ns() - self.answered_at) / 1e9)
             self.answered_at = None

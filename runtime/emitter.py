@@ -28,11 +28,14 @@ class Emitter:
     Two steps, so that all events of one engine step share a wake-up of the transport.
 
     :ivar ending: set before the rollout's task is cancelled: its last event is to say this.
+    :ivar received_at: when what the rollout works on had come, the create or the latest append: nanoseconds of
+        :func:`time.perf_counter_ns`.
     """
 
     def __init__(self, rollouts: Rollouts, request: CreateRequested) -> None:
         self.response: ServerResponse = request.response
         self.ending: Ending | None = None
+        self.received_at = rollouts.received_at
         self.flush: Callable[[], None] = rollouts.settle
         self._rollouts = rollouts
         self.request = request

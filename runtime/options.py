@@ -140,6 +140,11 @@ def make_parser() -> argparse.ArgumentParser:
         "--replay", metavar="FILE", help="force the turns of this JSON script instead of sampling; for experiments"
     )
     parser.add_argument(
+        "--spans",
+        action="store_true",
+        help="keep when what happened in every turn, for GET /spans; for experiments on one machine",
+    )
+    parser.add_argument(
         "--scripted",
         action="store_true",
         help="let a request bring the model's turns as JSON in its first user message; for 'caesura conform'",

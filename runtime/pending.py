@@ -176,7 +176,8 @@ class LocalTools:
             self.context.accounting.pauses += 1
             self.emit(self.emit.response.pause(self.context.usage()))
             self.emit.flush()
-            self.context.service.metrics.paused_after((time.perf_counter_ns() - self.context.last_token_at) / 1e9)
+            self.context.accounting.turn_told()
+            self.context.service.metrics.paused_after(self.context.accounting.turns[-1].hand_over_ns / 1e9)
         else:
             self.emit.flush()
 
@@ -201,20 +202,23 @@ class LocalTools:
         context = self.context
         if context is None:
             return
-        known = {call_id: future.result() for call_id, future in self._futures.items() if future.done()}
-        known |= {output.call_id: shown(output) for output in append.outputs}
-        messages = [*self.messages, *append.messages]
-        if self._calls:
-            answers = tuple(known.get(call.call_id, call.refusal or "") for call in self._calls)
-            fits = context.fits(context.render(self._calls, Outputs(answers, tuple(messages))))
-        else:
-            fits = context.has_room_for([*known.values(), *(message.text for message in messages)])
+        with context.accounting.append():
+            fits = self._fits(context, append)
         if not fits:
             raise ContextLengthExceeded(
                 f"These outputs don't fit: the context has room for {context.sequence.room() - 1} tokens. The Response "
                 "is as it was: append a shorter output.",
                 param="input",
             )
+
+    def _fits(self, context: Context, append: Append) -> bool:
+        known = {call_id: future.result() for call_id, future in self._futures.items() if future.done()}
+        known |= {output.call_id: shown(output) for output in append.outputs}
+        messages = [*self.messages, *append.messages]
+        if self._calls:
+            answers = tuple(known.get(call.call_id, call.refusal or "") for call in self._calls)
+            return context.fits(context.render(self._calls, Outputs(answers, tuple(messages))))
+        return context.has_room_for([*known.values(), *(message.text for message in messages)])
 
     def resolve(self, append: Append) -> None:
         """Answer the calls. Outputs that are known already are passed over."""

@@ -24,6 +24,7 @@ from .boundary import translate
 from .context import Context
 from .emitter import Emitter
 from .history import record, remembered
+from .spans import ResponseSpans
 
 log = logging.getLogger("caesura")
 
@@ -84,10 +85,19 @@ def _end(context: Context, emit: Emitter, final: Response) -> None:
     if emit.response.mode.remembers:
         emit.remember(remembered(context, final))
     emit.flush()
+    context.accounting.turn_told()
+    _keep_spans(context, final.id)
     log.info("response %s %s: %s", final.id, final.status, report)
     context.service.metrics.response_ended(emit.response.mode.name, final.status, report)
     if context.service.store is not None and final.store:
         context.service.store.put(*record(context, final))
+
+
+def _keep_spans(context: Context, response_id: str) -> None:
+    spans, turns = context.service.spans, context.accounting.turns
+    if spans is not None and turns:
+        turns[-1].post_ns = context.accounting.stages_ns["post"]
+        spans.add(ResponseSpans(response_id, context.request.response.mode.name, turns))
 
 
 def _report(context: Context) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from .history import find_item, find_previous
 from .input_items import resolve_references
 from .postinference import new_response_id
 from .previous import Previous
-from .request_params import check_fields, echoed, sampling_params, text_schema
+from .request_params import check_fields, echoed, replay_name, sampling_params, text_schema
 from .scripted import scripted_turns
 from .service import Service
 from .tool_choice import read_tool_choice
@@ -187,7 +187,13 @@ def _replay(request: CreateRequested, previous: Previous | None, service: Servic
     if previous is not None and previous.replay is not None:
         return previous.replay
     script = scripted_turns(request.input) if service.scripted else None
-    return service.replay if script is None else script
+    name = replay_name(request.request)
+    if script is not None or name is None or service.replay is None:
+        return service.replay if script is None else script
+    session = service.replay.sessions.get(name)
+    if session is None:
+        raise InvalidValue(f"The server's replay script has no session {name[:80]!r}.", param="caesura.replay")
+    return session
 
 
 def _announced(

@@ -52,6 +52,7 @@ def check_fields(create: ResponseCreate) -> None:
         if not isinstance((create.reasoning or {}).get(name), str | None):
             raise InvalidValue(f"'reasoning.{name}' must be a string.", param=f"reasoning.{name}")
     prefix_reuse(create)
+    replay_name(create)
 
 
 def check_bounds(create: ResponseCreate) -> None:
@@ -85,6 +86,17 @@ def prefix_reuse(create: ResponseCreate) -> bool:
         return True
     if not isinstance(value, bool):
         raise InvalidValue("'caesura.prefix_reuse' must be true or false.", param="caesura.prefix_reuse")
+    return value
+
+
+def replay_name(create: ResponseCreate) -> str | None:
+    """Which session of the server's replay script is to be played: ``caesura.replay``, an extension for experiments.
+
+    :raises InvalidValue: it is no string.
+    """
+    value = (create.caesura or {}).get("replay")
+    if not isinstance(value, str | None):
+        raise InvalidValue("'caesura.replay' must be a string.", param="caesura.replay")
     return value
 
 

@@ -54,6 +54,7 @@ class Rollouts:
         self._previous: dict[ServerConnection, dict[str, Previous]] = {}
         self._releasing: set[asyncio.Task[None]] = set()
         self._alarm: asyncio.TimerHandle | None = None
+        self.received_at = 0  # when what is being taken in came
 
     @property
     def num_open(self) -> int:
@@ -76,11 +77,14 @@ class Rollouts:
 
     def receive(self, connection: ServerConnection, data: str | bytes) -> None:
         """A frame has come."""
+        self.received_at = time.perf_counter_ns()
         connection.receive(data, self._loop.time())
         self.settle()
 
-    def create(self, connection: ServerConnection, message: ResponseCreate) -> None:
-        """The one create of an HTTP request. What is wrong with it comes as an ``error`` frame."""
+    def create(self, connection: ServerConnection, message: ResponseCreate, received_at: int) -> None:
+        """The one create of an HTTP request, whose body was there at that time of :func:`time.perf_counter_ns`. What is
+        wrong with it comes as an ``error`` frame."""
+        self.received_at = received_at
         connection.take(message, self._loop.time())
         self.settle()
 
@@ -176,6 +180,7 @@ class Rollouts:
         try:
             append = request.append if request.is_repeat else local.guarded(request.append)
             if not request.is_repeat:
+                local.emit.received_at = self.received_at
                 local.check(append)
         except Exception as error:  # whatever the outputs did to the template must not end the connection
             self._core.reject(request, translate(error), self._loop.time())

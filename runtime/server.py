@@ -28,6 +28,7 @@ from .guards.guard import Guard, Guards
 from .metrics import Metrics
 from .rollouts import Rollouts
 from .service import Service
+from .spans import Spans
 from .store import ResponseStore
 
 _TRANSPORT_MARGIN = 4
@@ -110,6 +111,7 @@ async def serve(
     *,
     replay: ReplayScript | None = None,
     scripted: bool = False,
+    spans: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     access: Access | None = None,
     guards: Sequence[Guard] = (),
@@ -119,6 +121,7 @@ async def serve(
     """Serve until SIGTERM or SIGINT. The listening socket is the caller's, bound but maybe not listening yet.
 
     ``access`` says who may use it. ``scripted`` lets requests bring the model's turns (:mod:`.scripted`).
+    ``spans`` keeps when what happened (:mod:`.spans`).
     ``open_store`` is given what to call for a Response that could not be stored. ``on_ready`` is told whether the
     engine is batch-invariant.
 
@@ -139,7 +142,17 @@ async def serve(
         eviction=settings.eviction,
         share_prefixes=settings.share_prefixes,
     )
-    service = Service(model, engine, model_names, replay, scripted, store, Guards(guards), metrics)
+    service = Service(
+        model,
+        engine,
+        model_names,
+        replay,
+        scripted,
+        store,
+        Guards(guards),
+        metrics,
+        spans=Spans() if spans else None,
+    )
     rollouts = Rollouts(service, limits)
     metrics.watch(lambda: rollouts.num_open, lambda: rollouts.num_paused)
     try:

@@ -11,6 +11,7 @@ from ..sampler.replay import ReplayScript
 from .guards import Guards
 from .hosted import HOSTED_TOOLS, HostedTool
 from .metrics import Metrics
+from .spans import Spans
 from .store import ResponseStore
 
 
@@ -23,6 +24,7 @@ class Service:
     :ivar store: keeps ended Responses; None keeps none.
     :ivar guards: look at what comes in.
     :ivar scripted: requests may bring such turns themselves (:mod:`.scripted`).
+    :ivar spans: keeps when what happened, for experiments; None keeps nothing.
     """
 
     model: Model
@@ -34,6 +36,7 @@ class Service:
     guards: Guards = field(default_factory=Guards)
     metrics: Metrics = field(default_factory=Metrics)
     hosted_tools: Mapping[str, HostedTool] = field(default_factory=lambda: HOSTED_TOOLS)
+    spans: Spans | None = None
 
     @property
     def hosted_by_name(self) -> Mapping[str, HostedTool]:

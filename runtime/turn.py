@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Sequence
 from contextlib import aclosing
 
@@ -31,19 +30,24 @@ async def sample(context: Context, emit: Emitter) -> Sequence[Call]:
         return ()
     reader = TurnReader(context.service.model, params)
     turn = TurnEvents(context, emit, reader)
-    began = time.perf_counter_ns()
-    stream = context.sequence.sample(params, forced=context.next_forced())
+    accounting = context.accounting
+    forced = context.next_forced()
+    accounting.turn_begins(emit.received_at, context.sequence)
+    stream = context.sequence.sample(params, forced=forced)
     try:
         async with aclosing(stream):
             await context.pass_guards()  # prefill runs meanwhile
             async for tokens in stream:
-                context.note_tokens(began, tokens)
+                accounting.note_tokens(tokens, context.sequence)
+                context.note_resumed()
                 for sampled in tokens:
                     turn.take(reader.read(sampled))
                 emit.flush()
     except BaseException:
         turn.break_off()
         raise
+    finally:
+        accounting.turn_ends(context.sequence)
     context.end_turn(context.sequence.finish_reason)
     turn.take(reader.finish())
     return turn.end()

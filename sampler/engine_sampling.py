@@ -46,7 +46,8 @@ def take_likeliest(logits: Logits, runs: Sequence[Run]) -> list[Ended]:
 
 def sample(logits: Logits, runs: Sequence[Run]) -> list[Ended]:
     """Give each run a token of its row of logits; returns those that end with it."""
-    likeliest = argmax(logits) if any(run.chooser is None and run.forced is None for run in runs) else ()
+    # For forced tokens too: a replay has to cost what sampling does.
+    likeliest = argmax(logits) if any(run.chooser is None for run in runs) else ()
     sampled_at = time.perf_counter_ns()
     ended = []
     for index, run in enumerate(runs):

@@ -4,11 +4,16 @@
 
 Turn k is what the model "says" as its k-th turn of a conversation. A turn has text, calls, or both. `arguments` is an
 object, or a string that holds one and is then passed on exactly as it is.
+
+A script may have several conversations, each with a name:
+
+    {"sessions": {"NAME": {"turns": [...]}, ...}}
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +28,13 @@ class ReplayTurn:
 
 
 class ReplayScript:
-    """The turns of a script. Immutable, so one serves any number of conversations."""
+    """The turns of a script, and of the conversations in it that have names. Any number of conversations may share
+    one."""
 
-    def __init__(self, turns: tuple[ReplayTurn, ...]) -> None:
+    def __init__(self, turns: tuple[ReplayTurn, ...], sessions: Mapping[str, ReplayScript] | None = None) -> None:
         self.turns = turns
+        self.sessions = dict(sessions or {})
+        self._tokens: dict[tuple[int, ChatTemplate], list[int]] = {}
 
     def __len__(self) -> int:
         return len(self.turns)
@@ -52,10 +60,24 @@ class ReplayScript:
     @classmethod
     def parse(cls, data: object) -> ReplayScript:
         """The same from decoded JSON."""
-        turns = data.get("turns") if isinstance(data, dict) else None
-        if not isinstance(turns, list):
-            raise InvalidReplay('a replay script is an object with a list "turns"')
-        return cls(tuple(_turn(turn, f"turn {number}") for number, turn in enumerate(turns)))
+        sessions = data.get("sessions", {}) if isinstance(data, dict) else None
+        turns = data.get("turns", [] if sessions else None) if isinstance(data, dict) else None
+        if not isinstance(turns, list) or not isinstance(sessions, dict):
+            raise InvalidReplay('a replay script is an object with a list "turns", or with an object "sessions"')
+        return cls(
+            tuple(_turn(turn, f"turn {number}") for number, turn in enumerate(turns)),
+            {name: cls._session(name, session) for name, session in sessions.items()},
+        )
+
+    @classmethod
+    def _session(cls, name: str, data: object) -> ReplayScript:
+        try:
+            script = cls.parse(data)
+        except InvalidReplay as error:
+            raise InvalidReplay(f"session {name!r}: {error}") from None
+        if script.sessions:
+            raise InvalidReplay(f"session {name!r} can't have sessions of its own")
+        return script
 
     def tokens(self, turn: int, template: ChatTemplate) -> list[int]:
         """What the model would have sampled in that turn (from 0), stop token included.
@@ -67,8 +89,12 @@ class ReplayScript:
                 f"the replay script has {len(self.turns)} turns, and the conversation asks for one more: "
                 "lengthen the script, or end the conversation"
             )
-        recorded = self.turns[turn]
-        return template.encode_turn(recorded.text, recorded.calls)
+        # Kept, since a model that samples doesn't tokenise either: a replayed turn has to cost what a sampled one does.
+        tokens = self._tokens.get((turn, template))
+        if tokens is None:
+            recorded = self.turns[turn]
+            tokens = self._tokens[turn, template] = template.encode_turn(recorded.text, recorded.calls)
+        return tokens
 
 
 def _turn(turn: object, where: str) -> ReplayTurn:

@@ -64,7 +64,7 @@ async def compact(api: Api, request: Request, send: Send) -> Response:
         raise InvalidValue("'input' must be a string or a list of items.", param="input")
     owner = credential_of(request)
     async with exchange(api.rollouts, owner, request.receive, send) as line:
-        api.rollouts.create(line.connection, _summary_request(asked, api.service))
+        api.rollouts.create(line.connection, _summary_request(asked, api.service), time.perf_counter_ns())
         last = await first_frame(line)
     if frames.type_of(last) == frames.ERROR:
         return refusal(last)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Send
@@ -21,11 +23,13 @@ from .sse import send_events
 async def create(api: Api, request: Request, send: Send) -> Response | None:
     """Carry a Response out: as events with ``stream``, as one object when it has ended without. One in the background
     is answered as it stands once it has begun, or with its events, and goes on whatever becomes of the connection."""
-    message = decode_create(await request.body(), api.rollouts.limits)
+    body = await request.body()
+    received_at = time.perf_counter_ns()
+    message = decode_create(body, api.rollouts.limits)
     check_background(message, api)
     owner = credential_of(request)
     async with exchange(api.rollouts, owner, request.receive, send) as line:
-        api.rollouts.create(line.connection, message)
+        api.rollouts.create(line.connection, message, received_at)
         if not message.stream:
             return await final_answer(line, at_once=bool(message.background))
         first = await first_frame(line)

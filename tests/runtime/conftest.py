@@ -17,6 +17,7 @@ from caesura.protocol.messages import ResponseCreate
 from caesura.runtime.guards import Guard, Guards
 from caesura.runtime.rollouts import Rollouts
 from caesura.runtime.service import Service
+from caesura.runtime.spans import Spans
 from caesura.runtime.session import Session
 from caesura.runtime.store import ResponseStore
 from caesura.sampler.engine import Engine, Ledger, TokenSequence
@@ -278,13 +279,15 @@ def host(model: Model, script: Callable[[Sequence[dict[str, Any]]], ReplayScript
         kind: Callable[..., Engine] = LlamaEngine,
         guards: Sequence[Guard] = (),
         scripted: bool = False,
+        replay: ReplayScript | None = None,
+        spans: Spans | None = None,
     ) -> None:
-        replay = None if turns is None else script(turns)
+        replay = replay if turns is None else script(turns)
 
         async def main() -> None:
             engine = kind(served, context_length=ctx, sequences=sequences, max_sequences=max_sequences)
             kept = None if store is None else store()
-            service = Service(served, engine, frozenset({"test"}), replay, scripted, kept, Guards(guards))
+            service = Service(served, engine, frozenset({"test"}), replay, scripted, kept, Guards(guards), spans=spans)
             rollouts = Rollouts(service, limits)
             try:
                 await scenario(rollouts, service)

@@ -55,7 +55,22 @@ def test_past_the_end_is_an_error(model: Model, turn: int) -> None:
         ReplayScript.parse(TURNS).tokens(turn, model.chat_template)
 
 
+def test_sessions_are_scripts_with_names(template: ChatTemplate) -> None:
+    script = ReplayScript.parse({"sessions": {"a": TURNS, "b": {"turns": [{"text": "Done."}]}}})
+    assert len(script) == 0
+    assert {name: len(session) for name, session in script.sessions.items()} == {"a": 3, "b": 1}
+    assert script.sessions["a"].tokens(2, template) == script.sessions["b"].tokens(0, template)
+    with pytest.raises(ReplayExhausted):
+        script.tokens(0, template)
+
+
 BAD: list[tuple[Any, str]] = [
+    ({"sessions": {}}, 'list "turns"'),
+    ({"sessions": []}, 'object "sessions"'),
+    ({"turns": [], "sessions": 1}, 'object "sessions"'),
+    ({"sessions": {"a": {"turns": 1}}}, "session 'a'"),
+    ({"sessions": {"a": TURNS, "b": {"turns": [{"text": 1}]}}}, "session 'b': turn 0"),
+    ({"sessions": {"a": {"sessions": {"b": TURNS}}}}, "session 'a' can't have sessions"),
     ([], 'list "turns"'),
     ({}, 'list "turns"'),
     ({"turns": {}}, 'list "turns"'),
