@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from ..protocol.limits import DEFAULT_LIMITS
 from ..sampler.errors import SamplerError
-from ..sampler.memory_plan import MemoryPlan, describe, sequences_for
+from ..sampler.memory_plan import DEFAULT_SEQUENCES, MemoryPlan, describe, sequences_for
 from ..sampler.model import load_model
 from ..sampler.replay import ReplayScript
 from .access.errors import AccessSettingsError
@@ -47,21 +47,31 @@ def serve(argv: list[str]) -> int:
             arguments.model,
             context_length=arguments.ctx,
             tool_format=arguments.tool_format,
-            vocab_only=arguments.engine == "process",
+            vocab_only=arguments.engine == "process" or arguments.cost_model is not None,
         )
         if model.context_train and model.context_length > model.context_train:
             _say(
                 f"warning: {model.name} was trained for {model.context_train} tokens; "
                 f"with --ctx {model.context_length} its answers may get worse beyond that."
             )
-        sequences = sequences_for(model.llama, model.context_length, arguments.kv_memory, arguments.sequences)
+        if arguments.cost_model is None:
+            sequences = sequences_for(model.llama, model.context_length, arguments.kv_memory, arguments.sequences)
+        else:
+            sequences = arguments.sequences or DEFAULT_SEQUENCES
         plan = MemoryPlan.default(
             swap_memory=arguments.swap_memory, swap_dir=arguments.swap_dir, swap_disk=arguments.swap_disk
         )
 
         def say_what_is_served(url: str, batch_invariant: bool) -> None:
-            lines = [f"serving {model.name} on {url}", *describe(model.llama, model.context_length, sequences, plan)]
-            lines.append(f"bit-exact whatever else is sampled: {'yes' if batch_invariant else 'no'}, as measured now")
+            lines = [f"serving {model.name} on {url}"]
+            if arguments.cost_model is None:
+                lines += describe(model.llama, model.context_length, sequences, plan)
+                lines.append(
+                    f"bit-exact whatever else is sampled: {'yes' if batch_invariant else 'no'}, as measured now"
+                )
+            else:
+                lines.append(f"simulated: {arguments.cost_model.describe()}; nothing is computed")
+                lines.append(f"{sequences} sequences of {model.context_length} tokens sample at once")
             print("\n".join(f"caesura: {line}" for line in lines), flush=True)
 
         _allow_many_connections()
@@ -79,6 +89,7 @@ def serve(argv: list[str]) -> int:
                     eviction=arguments.eviction,
                     share_prefixes=arguments.prefix_sharing,
                     engine=arguments.engine,
+                    cost_model=arguments.cost_model,
                 ),
                 listener,
                 replay=replay,

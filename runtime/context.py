@@ -168,6 +168,7 @@ class Context:
         :raises ContextLengthExceeded: they don't fit. Nothing changes.
         """
         self.sequence.extend(tokens)
+        self._rendered = None
 
     def next_params(self) -> SamplingParams | None:
         """How the next turn is sampled; None if the Response's ``max_output_tokens`` are used up."""

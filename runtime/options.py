@@ -7,6 +7,8 @@ import dataclasses
 from pathlib import Path
 
 from ..protocol.limits import Limits
+from ..sampler.cost_model import CostModel
+from ..sampler.errors import InvalidCostModel
 from ..sampler.eviction import DEFAULT_POLICY, POLICIES
 from ..sampler.formats import FORMATS
 from ..sampler.memory_plan import parse_size
@@ -56,6 +58,13 @@ def _guard(text: str) -> Guard:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _cost_model(text: str) -> CostModel:
+    try:
+        return CostModel.parse(text)
+    except InvalidCostModel as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _days(text: str) -> float:
     days = float(text)
     if not 0 < days < float("inf"):
@@ -70,7 +79,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--model",
         default="demo",
         metavar="MODEL",
-        help="a GGUF file, hf:OWNER/REPO[:FILE] of the Hugging Face Hub, or 'demo' (the default)",
+        help="a GGUF file, hf:OWNER/REPO[:FILE] of the Hugging Face Hub, random:SHAPE[:QUANTIZATION[:ARCHITECTURE]] with "
+        "random weights, or 'demo' (the default)",
     )
     parser.add_argument(
         "--tool-format",
@@ -135,6 +145,14 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--threads", type=_positive, default=1, help="threads that llama.cpp computes with (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--simulate",
+        type=_cost_model,
+        metavar="SPEC",
+        dest="cost_model",
+        help="compute nothing and take as long as an engine of such a speed, like "
+        "decode=1000,prefill=10000,attention=0,batch=0; for experiments",
     )
     parser.add_argument(
         "--replay", metavar="FILE", help="force the turns of this JSON script instead of sampling; for experiments"

@@ -14,6 +14,7 @@ from functools import partial
 import uvicorn
 
 from ..protocol.limits import DEFAULT_LIMITS, Limits
+from ..sampler.cost_model import CostModel
 from ..sampler.engine import Engine
 from ..sampler.eviction import DEFAULT_POLICY
 from ..sampler.llama_engine import LlamaEngine
@@ -56,6 +57,7 @@ class Settings:
     :ivar sequences: how many can be sampled at once.
     :ivar max_open: how many Responses can be open at once, most of them paused.
     :ivar engine: a name of :data:`ENGINES`.
+    :ivar cost_model: of a simulated engine; None for a real one.
     """
 
     sequences: int
@@ -66,6 +68,7 @@ class Settings:
     eviction: str = DEFAULT_POLICY
     share_prefixes: bool = True
     engine: str = DEFAULT_ENGINE
+    cost_model: CostModel | None = None
 
 
 def _is_news(record: logging.LogRecord) -> bool:
@@ -141,6 +144,7 @@ async def serve(
         flash_attention=settings.flash_attention,
         eviction=settings.eviction,
         share_prefixes=settings.share_prefixes,
+        cost_model=settings.cost_model,
     )
     service = Service(
         model,

@@ -55,8 +55,10 @@ def main() -> NoReturn:
             from .llama_engine import LlamaEngine
             from .model import load_model
 
-            model = load_model(begin.model, context_length=begin.context_length)
-            engine = LlamaEngine(model, **pickle.loads(begin.settings))
+            settings = pickle.loads(begin.settings)
+            simulated = settings.get("cost_model") is not None
+            model = load_model(begin.model, context_length=begin.context_length, vocab_only=simulated)
+            engine = LlamaEngine(model, **settings)
         except Exception as error:
             sock.sendall(engine_pipe.frame(Refused(CrossedError.of(error))))
             os._exit(1)

@@ -17,6 +17,8 @@
     |  |- InvalidGrammar           a schema or grammar can't be compiled
     |  |- InvalidToolChoice        the tools that the model must call don't exist
     |  |- InvalidToken             a token id outside the vocabulary, or none at all
+    |  |- InvalidCostModel         a simulated engine can't be like that
+    |  |- InvalidMeasurement       what the yardstick is to do is malformed, or can't be done
     |  |- ContextLengthExceeded    the tokens don't fit the sequence
     |  |- NoFreeSequence           as many sequences as the engine takes are open
     |  |- SequenceBusy             the sequence is being sampled
@@ -112,6 +114,14 @@ class InvalidToolChoice(RequestError):
 
 class InvalidToken(RequestError):
     code = "invalid_token"
+
+
+class InvalidCostModel(RequestError):
+    code = "invalid_cost_model"
+
+
+class InvalidMeasurement(RequestError):
+    code = "invalid_measurement"
 
 
 class ContextLengthExceeded(RequestError):

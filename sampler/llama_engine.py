@@ -10,6 +10,8 @@ import asyncio
 import itertools
 from collections.abc import Callable, Sequence
 
+from .cost_model import CostModel
+from .engine_context import IDLE_PREFILL_CHUNK, PREFILL_CHUNK, EngineContext, batch_size, make_context
 from .engine_run import Close, Command, Loaded, Shutdown, Written
 from .engine_storage import EngineStorage
 from .engine_thread import EngineThread
@@ -17,7 +19,6 @@ from .errors import ContextLengthExceeded, EngineStopped, InvalidToken, NoFreeSe
 from .eviction import DEFAULT_POLICY, POLICIES
 from .grammar import GrammarCompiler
 from .ledger import Ledger
-from .llama_context import LlamaContext
 from .llama_sequence import LlamaSequence
 from .memory_plan import MemoryPlan
 from .model import Model
@@ -28,8 +29,6 @@ from .state_memory import StateMemory
 from .swap_files import SwapFiles
 
 __all__ = ["LlamaEngine", "LlamaSequence"]
-
-IDLE_PREFILL_CHUNK = 128
 
 
 class LlamaEngine:
@@ -45,6 +44,8 @@ class LlamaEngine:
     flash_attention: faster where many sequences decode together, slower for short appends, and not batch-invariant.
     eviction:        name of the policy, see `eviction.POLICIES`.
     share_prefixes:  let a new sequence begin with a copy of another one's state where they begin alike.
+    cost_model:      compute nothing, and take as long as it says, see `SimulatedContext`; the model may then be
+                     without its weights.
 
     batch_invariant: whether a sequence's logits are the same bits whatever else is in its batches; measured at start.
 
@@ -60,11 +61,12 @@ class LlamaEngine:
         max_sequences: int = 100_000,
         plan: MemoryPlan | None = None,
         threads: int = 1,
-        prefill_chunk: int = 64,
+        prefill_chunk: int = PREFILL_CHUNK,
         idle_prefill_chunk: int = IDLE_PREFILL_CHUNK,
         flash_attention: bool = False,
         eviction: str = DEFAULT_POLICY,
         share_prefixes: bool = True,
+        cost_model: CostModel | None = None,
     ) -> None:
         self.context_length = context_length or model.context_length
         self.max_sequences = max_sequences
@@ -74,11 +76,11 @@ class LlamaEngine:
         self._prefixes = PrefixIndex()
         self._grammars = GrammarCompiler(model.vocab)
         plan = plan or MemoryPlan.default()
-        batch_size = sequences + max(prefill_chunk, idle_prefill_chunk)
-        scheduler = Scheduler(batch_size=batch_size, prefill_chunk=prefill_chunk, idle_prefill_chunk=idle_prefill_chunk)
+        size = batch_size(sequences, prefill_chunk, idle_prefill_chunk)
+        scheduler = Scheduler(batch_size=size, prefill_chunk=prefill_chunk, idle_prefill_chunk=idle_prefill_chunk)
         files: list[SwapFiles] = []
 
-        def make_context(send: Callable[[Command], None]) -> tuple[LlamaContext, Residency]:
+        def set_up(send: Callable[[Command], None]) -> tuple[EngineContext, Residency]:
             if plan.swap_dir is not None:
                 files.append(
                     SwapFiles(
@@ -87,13 +89,14 @@ class LlamaEngine:
                         on_read=lambda file, state: send(Loaded(file, state)),
                     )
                 )
-            context = LlamaContext(
-                model.llama,
+            context = make_context(
+                model,
                 context_length=self.context_length,
                 sequences=sequences,
+                batch_size=size,
                 threads=threads,
-                batch_size=batch_size,
                 flash_attention=flash_attention,
+                cost_model=cost_model,
             )
             self.batch_invariant = context.batch_invariant()
             residency = Residency(
@@ -109,7 +112,7 @@ class LlamaEngine:
 
         self._files = files
         try:
-            self._thread = EngineThread(make_context, scheduler, self._prefixes.discard)
+            self._thread = EngineThread(set_up, scheduler, self._prefixes.discard)
         except BaseException:
             self._close_files()
             raise

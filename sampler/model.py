@@ -12,6 +12,7 @@ from .formats import detect_format, named_format
 from .gguf_header import check_header
 from .hub import is_reference, model_file
 from .llama import LlamaModel, check_gguf
+from .random_models import is_random, random_model_file
 from .tool_call_deltas import ToolCallParser
 from .tool_format import ToolFormat
 from .vocabulary import Vocabulary
@@ -59,13 +60,16 @@ class Model:
 
 def model_path(name: str | Path) -> Path:
     """The file that a model's name stands for: `demo` is the packaged one, `hf:OWNER/REPO[:FILE]` one of the Hugging
-    Face Hub, which is downloaded unless it is in the cache; anything else is a path.
+    Face Hub, `random:SHAPE[:QUANTIZATION[:ARCHITECTURE]]` one with random weights, which are downloaded or made unless
+    they are in the cache; anything else is a path.
 
-    Raises ModelNotFound if the packaged weights or the Hub's file aren't there (a path is checked when it is loaded),
-    ModelDownloadFailed.
+    Raises ModelNotFound if the packaged weights, the Hub's file or the shape aren't there (a path is checked when it is
+    loaded), ModelDownloadFailed.
     """
     if is_reference(name):
         return model_file(str(name))
+    if is_random(name):
+        return random_model_file(str(name), model_path(DEMO))
     if str(name) != DEMO:
         return Path(name).expanduser()
     if not _DEMO_FILE.is_file():
@@ -79,8 +83,8 @@ def model_path(name: str | Path) -> Path:
 def load_model(
     path: str | Path, *, context_length: int | None = None, vocab_only: bool = False, tool_format: str | None = None
 ) -> Model:
-    """Load a GGUF by path, as `hf:OWNER/REPO[:FILE]`, or the packaged demo model as `demo`. Takes as long as mapping
-    the file, if it doesn't have to be downloaded.
+    """Load a GGUF by path or by one of the names that `model_path` knows. Takes as long as mapping the file, if it
+    doesn't have to be downloaded or made.
 
     context_length: tokens per sequence, also beyond what the model was trained for (the caller warns).
     vocab_only:     leave the weights out: enough for templates and tokens, not for an engine.

@@ -18,11 +18,14 @@ import numpy.typing as npt
 from .model import model_path
 from .random_architectures import ARCHITECTURES, Shape, tensors
 
-__all__ = ["SHAPES", "Chat", "Shape", "write_random_model"]
+__all__ = ["QUANTIZATIONS", "SHAPES", "Chat", "Shape", "write_random_model"]
 
 _COPIED = ("tokenizer.",)
 _SINGLE_PRECISION = ("conv1d.weight", "ssm_a", "conv.weight")  # llama.cpp computes these in f32 only
 _FILLED = ("tokenizer.ggml.tokens", "tokenizer.ggml.token_type")
+_BLOCK = 32  # numbers that q8_0 quantises together
+
+QUANTIZATIONS = ("f16", "f32", "q8_0")
 
 
 SHAPES = {
@@ -59,7 +62,7 @@ def write_random_model(
 ) -> Path:
     """Write a model to `path` and return it.
 
-    quantization: of the matrices: "f16", "f32" or "q8_0".
+    quantization: of the matrices, one of `QUANTIZATIONS`; what q8_0 has no whole blocks of stays f16.
     tokenizer:    a GGUF to take the tokenizer from; the demo model if None.
     chat:         takes the place of the tokenizer's chat template.
     architecture: "qwen2" (attention), "mamba" (recurrent: one state of fixed size a sequence) or "lfm2" (a short
@@ -87,7 +90,7 @@ def write_random_model(
 def _add_tensor(writer: gguf.GGUFWriter, name: str, tensor: npt.NDArray[np.float32], quantization: str) -> None:
     if tensor.ndim < 2 or quantization == "f32" or name.endswith(_SINGLE_PRECISION):
         writer.add_tensor(name, tensor)
-    elif quantization == "f16":
+    elif quantization == "f16" or (quantization == "q8_0" and tensor.shape[-1] % _BLOCK):
         writer.add_tensor(name, tensor.astype(np.float16))
     elif quantization == "q8_0":
         kind = gguf.GGMLQuantizationType.Q8_0

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from caesura.protocol.events import ErrorEvent, OutputItemDone, ResponseCompleted
 from caesura.protocol.items import FunctionCall, OutputMessage
+from caesura.runtime import context
+from caesura.runtime.context import encode_suffix
+from caesura.runtime.pending import Call, Outputs
 from caesura.sampler.model import Model, load_model
 from caesura.sampler.random_model import SHAPES, Chat, write_random_model
 from families import FAMILIES
@@ -46,6 +50,25 @@ def test_a_replayed_rollout(play: Any, family: Model) -> None:
         assert peer.service.model.vocab.decode(ledgers[0].tokens).count("seen <|im_end|>[/INST]") == 2
 
     play(scenario, [{"calls": [LOOK]}, {"calls": [LOOK]}, {"text": "All seen."}], served=family)
+
+
+def test_the_same_output_twice_answers_two_calls(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Templates write a call's name and id beside its result, so what was rendered for one is nothing for another."""
+    rendered = []
+
+    def encode(model: Model, last: int, calls: Sequence[Call], outputs: Outputs) -> list[int]:
+        rendered.append([call.call_id for call in calls])
+        return encode_suffix(model, last, calls, outputs)
+
+    monkeypatch.setattr(context, "encode_suffix", encode)
+
+    async def scenario(peer: Any) -> None:
+        response = await peer.create(tools=[TOOL])
+        await peer.finish(response, "seen")
+        (event,) = peer.of(ResponseCompleted)
+        assert rendered == [[item.call_id] for item in event.response.output[:2]]
+
+    play(scenario, [{"calls": [LOOK]}, {"calls": [LOOK]}, {"text": "All seen."}])
 
 
 def test_forced_calls_validate(play: Any, family: Model) -> None:
