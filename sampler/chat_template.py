@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from .chat_message import Message, ToolCall, assistant_message, tool_message
 from .errors import TemplateError, TemplateNotIncremental
 from .formats import detect_format
+from .suffix_skeleton import SuffixSkeletons
 from .template_renderer import SENTINEL_ARGUMENTS, TemplateRenderer
 from .tool_format import ToolFormat
 from .untrusted_text import MARKER, SENTINEL, without_markers
@@ -56,6 +57,7 @@ class ChatTemplate:
         renderer = TemplateRenderer(source, vocab)
         self._render = renderer.render
         self.parallel_calls = renderer.parallel_calls
+        self._skeletons = SuffixSkeletons(source, self._suffix, renderer.shown_text, renderer.shown_id)
         self._stop_texts = [text for text in map(vocab.decode, ([stop] for stop in vocab.stop_tokens)) if text]
         self.renders_tools = self._probe_tools()
         self.generation_prompt = self._probe_generation_prompt()
@@ -120,7 +122,8 @@ class ChatTemplate:
             problem = self.user_problem
         if problem is not None:
             raise TemplateNotIncremental(problem)
-        return self._tokenize(self._suffix(messages, calls, stopped))
+        filled = self._skeletons.fill(messages, calls, stopped)
+        return self._tokenize(self._suffix(messages, calls, stopped) if filled is None else filled)
 
     def render_turn(self, text: str, calls: Sequence[ToolCall] = (), *, reasoning: str = "") -> str:
         """What the model would have sampled to say this, stop token included."""

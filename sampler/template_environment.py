@@ -10,12 +10,14 @@ import datetime
 import json
 
 import jinja2
+import jinja2.compiler
 import jinja2.ext
 import jinja2.nodes
 import jinja2.parser
 import jinja2.sandbox
 
 from .errors import InvalidTemplate, TemplateRejected
+from .opaque_text import joined
 
 
 class _Generation(jinja2.ext.Extension):
@@ -28,9 +30,25 @@ class _Generation(jinja2.ext.Extension):
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
+class _Code(jinja2.compiler.CodeGenerator):
+    """`~` joins by the environment's `concat` too."""
+
+    def visit_Concat(self, node: jinja2.nodes.Concat, frame: jinja2.compiler.Frame) -> None:
+        self.write("environment.concat(map(str, (")
+        for operand in node.nodes:
+            self.visit(operand, frame)
+            self.write(", ")
+        self.write(")))")
+
+
+class _Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
+    code_generator_class = _Code
+    concat = staticmethod(joined)
+
+
 def compile_template(source: str) -> jinja2.Template:
     """Raises InvalidTemplate, with the line."""
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
+    environment = _Environment(
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation]
     )
     environment.filters["tojson"] = _tojson

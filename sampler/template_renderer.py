@@ -13,6 +13,7 @@ import jinja2
 
 from .chat_message import Message, ToolCall, assistant_message, one_call_each, short_id, tool_message
 from .errors import InvalidMessage, TemplateError, TemplateRejected
+from .opaque_text import Opaque, plain
 from .template_environment import compile_template
 from .untrusted_text import SENTINEL, Guard
 from .vocabulary import Vocabulary
@@ -61,7 +62,7 @@ class TemplateRenderer:
 
     def _run(self, variables: dict[str, object]) -> str:
         try:
-            return self._template.render(variables)
+            return plain(self._template.render(variables))
         except TemplateError:
             raise
         except jinja2.TemplateError as error:
@@ -81,7 +82,7 @@ class TemplateRenderer:
         if message.get("name"):
             result["name"] = self._guard.value(message["name"])
         if message.get("tool_call_id") or (role == "tool" and self._short_ids):
-            result["tool_call_id"] = self._call_id(message.get("tool_call_id") or "")
+            result["tool_call_id"] = self.shown_id(message.get("tool_call_id") or "")
         if message.get("reasoning"):
             # Qwen's and most templates read the one, gpt-oss's the other.
             result["reasoning_content"] = result["thinking"] = self._guard.value(message["reasoning"])
@@ -91,9 +92,16 @@ class TemplateRenderer:
 
     def _call(self, call: ToolCall) -> dict[str, object]:
         function = {"name": self._guard.text(call.name), "arguments": self._arguments(call.arguments)}
-        return {"id": self._call_id(call.call_id), "type": "function", "function": function}
+        return {"id": self.shown_id(call.call_id), "type": "function", "function": function}
 
-    def _call_id(self, call_id: str) -> str:
+    def shown_text(self, text: str) -> str:
+        """A content from outside, as it is given to the template."""
+        return self._guard.text(text)
+
+    def shown_id(self, call_id: str) -> str:
+        """A call's id likewise."""
+        if isinstance(call_id, Opaque):
+            return call_id
         return short_id(call_id) if self._short_ids else self._guard.text(call_id)
 
     def _arguments(self, text: str) -> object:
@@ -106,7 +114,7 @@ class TemplateRenderer:
 
     def _text(self, text: str) -> str:
         # Identity, not equality: a string from outside never is this object.
-        return text if text is SENTINEL else self._guard.text(text)
+        return text if text is SENTINEL or isinstance(text, Opaque) else self._guard.text(text)
 
     def _probe_arguments(self) -> bool:
         """Whether the template writes arguments given as text as they are; others want them as an object."""

@@ -29,9 +29,8 @@ class Guard:
         texts = sorted(set(special_texts), key=len, reverse=True)
         self._inside = _starts_of(texts)
         # A special text can also be put together from the end of one string and what the template writes next to it.
-        self._prefixes = frozenset(text[:cut] for text in texts for cut in range(1, len(text)))
-        self._suffixes = frozenset(text[cut:] for text in texts for cut in range(1, len(text)))
-        self._longest = max(map(len, texts), default=0)
+        self._prefixes = tuple({text[:cut] for text in texts for cut in range(1, len(text))})
+        self._suffixes = tuple({text[cut:] for text in texts for cut in range(1, len(text))})
 
     def text(self, text: str) -> str:
         """`text` with markers; noncharacters reserved for them and lone surrogates become U+FFFD."""
@@ -41,11 +40,12 @@ class Guard:
             return text
         text = self._inside.sub(lambda match: match.group() + MARKER, text)
         # Templates may strip whitespace, so what counts is where the visible text begins and ends.
-        begin, end = len(text) - len(text.lstrip()), len(text.rstrip())
-        if any(text[max(begin, end - n) : end] in self._prefixes for n in range(1, self._longest)):
-            text = text[:end] + MARKER + text[end:]
-        if any(text[begin : begin + n] in self._suffixes for n in range(1, self._longest)):
-            text = text[:begin] + MARKER + text[begin:]
+        visible = text.rstrip()
+        if visible.endswith(self._prefixes):
+            text = visible + MARKER + text[len(visible) :]
+        visible = text.lstrip()
+        if visible.startswith(self._suffixes):
+            text = text[: len(text) - len(visible)] + MARKER + visible
         return text
 
     def value(self, value: object) -> object:
