@@ -127,7 +127,7 @@ class Answers:
         is_paused = self._local.emit.response.is_paused
         began = time.perf_counter_ns()
         with accounting.stage("paused" if is_paused else "hosted_tools"):
-            answers = await asyncio.gather(*pending)
+            answers = await _all(pending)
         if is_paused:
             self._context.answered_at = time.perf_counter_ns()
             self._context.service.metrics.pause_ended((self._context.answered_at - began) / 1e9)
@@ -143,6 +143,19 @@ class Answers:
 
     def _is_local(self, call: Call) -> bool:
         return call.refusal is None and not isinstance(call.item, HostedCall)
+
+
+async def _all(pending: Sequence[asyncio.Future[str]]) -> list[str]:
+    """Their results, in order. None of them fails; if the rollout is cancelled, so are they.
+
+    What `asyncio.gather` does, with a turn of the event loop less between the last answer and the rollout.
+    """
+    try:
+        return [await future for future in pending]
+    except asyncio.CancelledError:
+        for future in pending:
+            future.cancel()
+        raise
 
 
 def _distinct(resolvers: Iterable[Resolver]) -> Iterable[Resolver]:

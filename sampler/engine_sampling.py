@@ -25,15 +25,21 @@ class Ended(NamedTuple):
 
 def is_greedy(runs: Sequence[Run]) -> bool:
     """Whether `take_likeliest` does for these runs what `sample` does."""
-    return all(run.chooser is None and run.forced is None for run in runs)
+    return all(run.chooser is None for run in runs)
 
 
 def take_likeliest(logits: Logits, runs: Sequence[Run]) -> list[Ended]:
-    """`sample` for runs that need no more than the argmax, in half the time."""
+    """`sample` for runs that need no more than the argmax, in half the time.
+
+    It is taken where a token is forced, too: a replay has to cost what sampling does.
+    """
     ended = []
+    likeliest = argmax(logits)
     sampled_at = time.perf_counter_ns()
-    for run, token in zip(runs, argmax(logits), strict=True):
-        if token < 0:
+    for run, token in zip(runs, likeliest, strict=True):
+        if run.forced is not None:
+            token = run.forced[run.sampled]
+        elif token < 0:
             ended.append(Ended(run, error=InvalidLogits(_NOT_FINITE)))
             continue
         run.progress.tokens.append(SampledToken(token, None, sampled_at))
@@ -46,7 +52,6 @@ def take_likeliest(logits: Logits, runs: Sequence[Run]) -> list[Ended]:
 
 def sample(logits: Logits, runs: Sequence[Run]) -> list[Ended]:
     """Give each run a token of its row of logits; returns those that end with it."""
-    # For forced tokens too: a replay has to cost what sampling does.
     likeliest = argmax(logits) if any(run.chooser is None for run in runs) else ()
     sampled_at = time.perf_counter_ns()
     ended = []

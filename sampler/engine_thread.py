@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from . import slot_order
 from .engine import FinishReason
 from .engine_run import Close, Command, Expect, Loaded, Progress, Run, Shutdown, Start, Stop, Written
-from .engine_sampling import is_greedy, sample, take_likeliest
+from .engine_sampling import Ended, is_greedy, sample, take_likeliest
 from .errors import DecodeFailed, EngineError, EngineStopped, SamplerError
 from .llama_context import Logits, Row
 from .residency import Residency
@@ -74,9 +74,7 @@ class EngineThread:
         self._runs: dict[int, Run] = {}  # by slot
         self._waiting: list[Run] = []  # for a slot, in order of arrival
         self._may_seat = False
-        self._batch: Sequence[Work] = ()
-        self._batch_runs: list[Run] = []
-        self._greedy = True  # nobody in the batch needs more than the likeliest token
+        self._decoding: list[Run] = []  # those of the latest batch, if all of them were decoding
         self._woke = 0
         self._steps = 0  # since the last change of who is being sampled
         self._outbox: collections.deque[tuple[Callable[[Any], None], Any]] = collections.deque()
@@ -132,6 +130,7 @@ class EngineThread:
                 self._seat_waiting()
             if len(scheduler):
                 self._step(context)
+                self._repeat(context)
 
     def _next_command(self) -> Command:
         # A tool that is over at once must not find the engine copying.
@@ -212,44 +211,63 @@ class EngineThread:
         if self._steps == COMPACT_AFTER and len(self._runs) > 1:
             self._compact()
         batch = self._scheduler.schedule()
-        again = batch is self._batch
-        if not again:
-            self._batch_runs = [self._runs[work.slot] for work in batch]
-            self._greedy = is_greedy(self._batch_runs)
-        runs = self._batch_runs
+        runs = [self._runs[work.slot] for work in batch]
         only_decode = isinstance(batch, tuple)
-        self._batch = batch if only_decode else ()
+        self._decoding = runs if only_decode else []
         try:
-            if again:
-                context.decode_next([run.token for run in runs])
-            else:
-                context.decode(
-                    [
-                        (run.slot, run.position, run.next_tokens(work.num_tokens), work.complete)
-                        for run, work in zip(runs, batch, strict=True)
-                    ]
-                )
+            context.decode(
+                [
+                    (run.slot, run.position, run.next_tokens(work.num_tokens), work.complete)
+                    for run, work in zip(runs, batch, strict=True)
+                ]
+            )
         except DecodeFailed as error:
-            for run in runs:
-                self._end(run, error=error)
-            self._publish(runs)
+            self._fail(runs, error)
             return
-        if only_decode:
+        for run, work in zip(runs, batch, strict=True):
+            self._account(run, work)
+        outputs = runs if only_decode else [run for run, work in zip(runs, batch, strict=True) if work.complete]
+        choose = take_likeliest if is_greedy(outputs) else sample
+        over = choose(context.logits(len(outputs)), outputs) if outputs else []
+        self._report(runs, began, over, urgent=bool(over) or any(run.sampled == 1 for run in outputs))
+
+    def _repeat(self, context: Context) -> None:
+        """The same sequences, each with its next token, until one of them ends or there is something else to do.
+
+        Almost all steps are such steps, and a small model takes little longer for one than Python for what can be left
+        out here.
+        """
+        runs, commands = self._decoding, self._commands
+        choose = take_likeliest if is_greedy(runs) else sample
+        now = time.perf_counter_ns
+        while runs and commands.empty():
+            if self._steps == COMPACT_AFTER - 1 and len(runs) > 1:
+                return
+            self._steps += 1
+            began = now()
+            try:
+                context.decode_next([run.token for run in runs])
+            except DecodeFailed as error:
+                self._fail(runs, error)
+                return
             for run in runs:
                 run.position += 1
                 run.progress.decoded += 1
-            outputs = runs
-        else:
-            for run, work in zip(runs, batch, strict=True):
-                self._account(run, work)
-            outputs = [run for run, work in zip(runs, batch, strict=True) if work.complete]
-        urgent = False
-        if outputs:
-            choose = take_likeliest if self._greedy else sample
-            over = choose(context.logits(len(outputs)), outputs)
-            for run, reason, failure in over:
-                self._end(run, reason, failure)
-            urgent = bool(over) or any(run.sampled == 1 for run in outputs)
+            over = choose(context.logits(len(runs)), runs)
+            self._report(runs, began, over, urgent=bool(over))
+            if over:
+                return
+
+    def _fail(self, runs: Sequence[Run], error: DecodeFailed) -> None:
+        self._decoding = []
+        for run in runs:
+            self._end(run, error=error)
+        self._publish(runs)
+
+    def _report(self, runs: Sequence[Run], began: int, over: Sequence[Ended], *, urgent: bool) -> None:
+        """Account for a step that began then, and tell the event loop, if it is time."""
+        for run, reason, failure in over:
+            self._end(run, reason, failure)
         ended = time.perf_counter_ns()
         elapsed = ended - began
         for run in runs:
@@ -257,7 +275,7 @@ class EngineThread:
         if urgent or ended - self._woke >= WAKE_INTERVAL_NS or elapsed >= WAKE_INTERVAL_NS:
             self._woke = ended
             reports = [run for run in self._runs.values() if run.progress.tokens]
-            self._publish([*reports, *(run for run in outputs if run.progress.ended)] if urgent else reports)
+            self._publish([*reports, *(run for run, _, _ in over)])
 
     def _account(self, run: Run, work: Work) -> None:
         end = run.position + work.num_tokens
@@ -267,6 +285,7 @@ class EngineThread:
         self._scheduler.postprocess(work)
 
     def _end(self, run: Run, reason: FinishReason | None = None, error: SamplerError | None = None) -> None:
+        self._decoding = []
         if self._runs.get(run.slot) is run:
             self._scheduler.remove(run.slot)
             del self._runs[run.slot]
