@@ -79,8 +79,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--model",
         default="demo",
         metavar="MODEL",
-        help="a GGUF file, hf:OWNER/REPO[:FILE] of the Hugging Face Hub, random:SHAPE[:QUANTIZATION[:ARCHITECTURE]] with "
-        "random weights, or 'demo' (the default)",
+        help="a GGUF file, hf:OWNER/REPO[:FILE] of the Hugging Face Hub, random:SHAPE[:QUANTIZATION[:ARCHITECTURE]] "
+        "with random weights, or 'demo' (the default)",
     )
     parser.add_argument(
         "--tool-format",

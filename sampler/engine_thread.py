@@ -13,10 +13,12 @@ from __future__ import annotations
 import asyncio
 import bisect
 import collections
+import contextlib
 import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from . import slot_order
@@ -35,6 +37,9 @@ tokens/s it saves fifteen wake-ups of sixteen."""
 
 COPY_AHEAD_AFTER = 0.005
 """Seconds without anything to do after which there is time to copy a state ahead."""
+
+THREAD_NAME = "caesura-engine"
+"""Fifteen characters at most, for Linux."""
 
 COMPACT_AFTER = 16
 """Steps of the same sequences after which those that have gaps between their slots move together. To move one costs
@@ -80,7 +85,7 @@ class EngineThread:
         self._outbox: collections.deque[tuple[Callable[[Any], None], Any]] = collections.deque()
         self._drain_scheduled = False
         self._started: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._main, name="caesura-engine", daemon=True)
+        self._thread = threading.Thread(target=self._main, name=THREAD_NAME, daemon=True)
         self._thread.start()
         error = self._started.get()
         if error is not None:
@@ -100,6 +105,7 @@ class EngineThread:
         self._thread.join()
 
     def _main(self) -> None:
+        _tell_the_kernel_its_name()
         try:
             context, self._residency = self._make_context(self.send)
         except BaseException as error:
@@ -352,3 +358,9 @@ class EngineThread:
 
 def _arrival(run: Run) -> int:
     return run.arrival
+
+
+def _tell_the_kernel_its_name() -> None:
+    """So that tools show whose time it was. Python does that by itself from 3.14 on."""
+    with contextlib.suppress(OSError):  # not Linux
+        Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text(THREAD_NAME, encoding="ascii")

@@ -34,10 +34,11 @@ class ServerNotStarted(Exception):
 
 @dataclass(frozen=True)
 class Server:
-    """``model`` is what a create calls it."""
+    """``model`` is what a create calls it. ``pid`` is None if the server was not started here."""
 
     url: str
     model: str
+    pid: int | None = None
 
 
 @contextmanager
@@ -91,7 +92,7 @@ def _ready(process: subprocess.Popen[str], deadline: float) -> Server:
             process.wait()
             raise _NotReady(f"the server ended with exit code {process.returncode}")
         if match := _READY.match(line):
-            return Server(match["url"], match["model"])
+            return Server(match["url"], match["model"], process.pid)
 
 
 def _pump(stream: IO[str], lines: queue.Queue[str | None]) -> None:

@@ -17,8 +17,8 @@ from caesura.protocol.messages import ResponseCreate
 from caesura.runtime.guards import Guard, Guards
 from caesura.runtime.rollouts import Rollouts
 from caesura.runtime.service import Service
-from caesura.runtime.spans import Spans
 from caesura.runtime.session import Session
+from caesura.runtime.spans import Spans
 from caesura.runtime.store import ResponseStore
 from caesura.sampler.engine import Engine, Ledger, TokenSequence
 from caesura.sampler.llama_engine import LlamaEngine

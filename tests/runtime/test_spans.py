@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Callable
@@ -90,7 +91,7 @@ def test_what_was_computed_and_what_was_not_are_the_tokens_given(host: Host, reu
         await play(socket, APPEND)
         turns = kept.take()[0].turns
         assert turns[0].reused == 0
-        for before, turn in zip(turns, turns[1:], strict=False):
+        for before, turn in itertools.pairwise(turns):
             assert turn.given > before.given + before.sampled
             assert turn.reused == before.given + before.sampled - 1  # the last one is computed with what follows it
         for turn in turns:
@@ -151,7 +152,11 @@ SESSIONS: dict[str, Any] = {
 def test_a_request_names_the_session_that_it_plays(host: Host, mode: Mode) -> None:
     async def scenario(rollouts: Rollouts, service: Service) -> None:
         socket = Socket(rollouts, mode)
-        for caesura, said in (({"replay": "b"}, "This is b."), ({}, "The script itself."), (None, "The script itself.")):
+        for caesura, said in (
+            ({"replay": "b"}, "This is b."),
+            ({}, "The script itself."),
+            (None, "The script itself."),
+        ):
             assert text_of(await socket.create(input="Hello!", caesura=caesura)) == said
         refused = await socket.create(input="Hello!", caesura={"replay": "c"})
         assert (refused["error"]["code"], refused["error"]["param"]) == ("invalid_value", "caesura.replay")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-import caesura.sampler.llama_engine as llama_engine
+import caesura.sampler.engine_context as engine_context
 import numpy as np
 import pytest
 from caesura.sampler.engine import FinishReason, SamplingParams, TokenSequence
@@ -50,7 +50,7 @@ class Faulty(LlamaContext):
 
 @pytest.fixture
 def engine(model: Model, monkeypatch: pytest.MonkeyPatch) -> LlamaEngine:
-    monkeypatch.setattr(llama_engine, "LlamaContext", Faulty)
+    monkeypatch.setattr(engine_context, "LlamaContext", Faulty)
     monkeypatch.setattr(Faulty, "fault", None)
     monkeypatch.setattr(Faulty, "bad_logits", None)
     return LlamaEngine(model, context_length=256, sequences=3)
@@ -174,7 +174,7 @@ def test_a_context_that_cant_be_made(model: Model, monkeypatch: pytest.MonkeyPat
     def fail(*args: object, **kwargs: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(llama_engine, "LlamaContext", fail)
+    monkeypatch.setattr(engine_context, "LlamaContext", fail)
     with pytest.raises(ZeroDivisionError):
         LlamaEngine(model, context_length=256, sequences=1)
 

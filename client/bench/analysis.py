@@ -1,0 +1,68 @@
+"""What an experiment found, computed from its raw data alone.
+
+Durations are milliseconds. A figure's interval is over repeats (see ``statistics``); two designs are compared within
+the same repeat and the same session.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .caveats import caveats
+from .costs import costs_of
+from .design_analysis import design_figures
+from .design_figures import DesignFigures
+from .load_analysis import LoadFigures, largest_meeting, load_figures
+from .records import Results
+from .statistics import median
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """``limit_rate``: tokens a second that the engine decodes alone. ``largest``: by design, the most agents that met
+    the objective. ``warnings``: why its figures may be worth less than they look."""
+
+    arm: str
+    simulated: bool
+    engine: dict[str, Any]
+    workload: str
+    calls: float
+    repeats: int
+    rtt_ms: float
+    limit_rate: float | None
+    designs: list[DesignFigures]
+    loads: list[LoadFigures] = field(default_factory=list)
+    largest: dict[str, int | None] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def design(self, key: str) -> DesignFigures | None:
+        return next((design for design in self.designs if design.key == key), None)
+
+    def as_data(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def analyse(results: Results) -> Analysis:
+    """All figures of one experiment."""
+    costs = costs_of(results)
+    by_design = {info.key: [cost for cost in costs if cost.run.design == info.key] for info in results.designs}
+    loads = [load_figures(load) for load in results.loads]
+    calls = [float(sum(len(turn.tools) for turn in run.turns)) for run in results.runs if run.error is None]
+    decoded = [turn for limit in results.limits for turn in limit.turns if turn.sampled > 1]
+    decode_ns = sum(turn.decode_ns for turn in decoded)
+    return Analysis(
+        arm=results.arm,
+        simulated=results.simulated,
+        engine=results.engine,
+        workload=str(results.workload.get("name", "")),
+        calls=median(calls) if calls else 0.0,
+        repeats=len({run.repeat for run in results.runs}),
+        rtt_ms=float(results.settings.get("rtt_ms") or 0),
+        limit_rate=sum(turn.sampled - 1 for turn in decoded) * 1e9 / decode_ns if decode_ns else None,
+        designs=[design_figures(results, info, by_design) for info in results.designs],
+        loads=loads,
+        largest=largest_meeting(loads),
+        warnings=caveats(results),
+    )
