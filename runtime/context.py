@@ -177,6 +177,8 @@ class Context:
             return None
         if self.replay is not None:
             # What is forced is what was recorded, whatever this request would have let the model say.
+            if left is None and self.params.max_tokens is None and not self.params.banned:
+                return self.params
             return dataclasses.replace(self.params, max_tokens=left, banned=frozenset())
         grammar = self.constraints.after_call if self.accounting.tool_calls else self.constraints.until_call
         if left is None and grammar is None:

@@ -121,9 +121,10 @@ class Answers:
         self._local.begin_turn(calls)
         resolvers = [self._resolver(call) for call in calls]
         pending = [resolver.begin(call) for resolver, call in zip(resolvers, calls, strict=True)]
-        self._context.sequence.expect([call.name for call in calls])
         for resolver in _distinct(resolvers):
             resolver.announce()
+        # Not before the client has been told: it wakes the engine's thread, which takes the GIL for a while.
+        self._context.sequence.expect([call.name for call in calls])
         is_paused = self._local.emit.response.is_paused
         began = time.perf_counter_ns()
         with accounting.stage("paused" if is_paused else "hosted_tools"):
