@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: demo test test-clients lint bench fuzz codex model model-check generate clean
+.PHONY: demo test test-clients lint bench experiments fuzz codex model model-check generate clean
 
 demo:
 	@$(PYTHON) bootstrap.py
@@ -29,6 +29,10 @@ lint:
 bench:
 	@$(PYTHON) bootstrap.py
 	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+experiments:
+	@$(PYTHON) bootstrap.py
+	@PYTHONPATH=spec $(BIN)/python -m experiments.run $(ARGS)
 
 fuzz:
 	@$(PYTHON) bootstrap.py dev

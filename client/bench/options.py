@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from .distributions import Distribution, InvalidDistribution, parse_distribution
 from .driver import BenchError
@@ -16,7 +17,6 @@ from .presets import DEFAULT_PRESET, PRESETS, make_workload
 from .trace_file import Trace, load
 from .workload import Workload
 
-SWEEPS = ("tool-calls", "tokens-per-second", "append-tokens", "rtt-ms")
 
 _TEMPLATE_ROOM = 0.9
 """Of a context that was given: what a workload may fill before templates add their part."""
@@ -48,6 +48,15 @@ def _milliseconds(text: str) -> float:
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError("must be a number of milliseconds, 0 or more")
     return value
+
+
+SWEEPS: dict[str, Callable[[str], Any]] = {
+    "tool-calls": int,
+    "tokens-per-second": _above_zero,
+    "append-tokens": _distribution,
+    "rtt-ms": _milliseconds,
+}
+"""Options that can have several values, and how one is read."""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -176,15 +185,13 @@ def plans_of(arguments: argparse.Namespace) -> Sweep:
     values = [value for value in listed.split(",") if value]
     if name not in SWEEPS or not values:
         raise BenchError(f"--sweep: give NAME=V1,V2,... with a name of {', '.join(SWEEPS)}, not {arguments.sweep!r}")
-    parser = make_parser()
     plans = []
     for value in values:
         try:
-            # parse_args exits where a value is wrong, with its message.
-            changed = parser.parse_args([f"--{name}={value}"], argparse.Namespace(**vars(arguments)))
-        except SystemExit:
+            read = SWEEPS[name](value)
+        except (ValueError, argparse.ArgumentTypeError):
             raise BenchError(f"--sweep: {value!r} is no value of {name}") from None
-        plans.append(_plan(changed))
+        plans.append(_plan(argparse.Namespace(**{**vars(arguments), name.replace("-", "_"): read})))
     return Sweep(name, values, plans)
 
 

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter_ns
 from typing import ClassVar
 
-from caesura.protocol.opening import APPEND_MODE, BETA_HEADER
-
+from ....protocol.opening import APPEND_MODE, BETA_HEADER
 from ..driver import BenchError, Call, Output, TurnResult
 from ..script import Json, Script
 from .events import (

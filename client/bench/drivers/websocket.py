@@ -94,6 +94,8 @@ class WebSocketConnection:
                 self._take(event)
             elif isinstance(event, Response):
                 self._shaken(event)
+        if protocol.handshake_exc is not None:
+            self._refused(str(protocol.handshake_exc))
         if protocol.writes:
             self._flush()  # a pong, or the answer to a goodbye
         if protocol.close_expected() and self._link is not None:
@@ -112,28 +114,26 @@ class WebSocketConnection:
 
     def _shaken(self, response: Response) -> None:
         assert self._handshake is not None
-        if self._handshake.done():
-            return
         if self._protocol.handshake_exc is None:
             self._handshake.set_result(None)
-        else:
-            reason = f"HTTP {response.status_code}" if response.status_code != 101 else self._protocol.handshake_exc
-            self._handshake.set_exception(
-                BenchError(f"{self._address.websocket_url} answered {reason}, not a WebSocket")
-            )
+        elif response.status_code != 101:
+            self._refused(f"HTTP {response.status_code}")
+
+    def _refused(self, answer: str) -> None:
+        assert self._handshake is not None
+        if not self._handshake.done():
+            error = BenchError(f"{self._address.websocket_url} is no WebSocket, it answered: {answer}")
+            self._handshake.set_exception(error)
 
     def _lost(self, error: BenchError) -> None:
-        reason = (
-            error if self._protocol.close_rcvd is None else f"the server closed the connection: {_said(self._protocol)}"
-        )
+        protocol = self._protocol
         if self._handshake is not None and not self._handshake.done():
             self._handshake.set_exception(error)
-        self._on_lost(BenchError(str(reason)))
-
-
-def _said(protocol: ClientProtocol) -> str:
-    close = protocol.close_rcvd
-    return "" if close is None else f"{close.code} {close.reason}".strip()
+        if protocol.close_rcvd is not None:
+            error = BenchError(f"the server closed the connection: {protocol.close_rcvd}")
+        elif isinstance(protocol.parser_exc, Exception) and not isinstance(protocol.parser_exc, EOFError):
+            error = BenchError(f"what the server sent can't be read: {protocol.parser_exc}")
+        self._on_lost(error)
 
 
 def _nobody(error: BenchError) -> None:

@@ -188,12 +188,37 @@ def test_a_message_in_fragments_is_one_message_and_pings_are_answered() -> None:
     assert said == ["bye \u00e9"]
 
 
-def test_a_server_without_websockets_is_named() -> None:
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (json_answer({}, "404 Not Found"), "is no WebSocket, it answered: HTTP 404"),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "is no WebSocket, it answered: missing Connection header"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "is no WebSocket, it answered: did not receive a valid HTTP response"),
+    ],
+)
+def test_a_server_without_websockets_is_named(answer: bytes, reason: str) -> None:
     async def go() -> None:
-        async with http_server([[json_answer({}, "404 Not Found")]]) as fake:
+        async with http_server([[answer]]) as fake:
             socket = WebSocketConnection(address_of(fake.url), print, lambda error: None)
-            with pytest.raises(BenchError, match="answered HTTP 404, not a WebSocket"):
-                await socket.open()
+            with pytest.raises(BenchError, match=reason):
+                await asyncio.wait_for(socket.open(), BOUND)
+            await socket.close()
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize(("sent", "reason"), [(b"\x83\x00", "can't be read"), (b"\x88\x02\x03\xf0", "1008")])
+def test_why_a_websocket_was_lost(sent: bytes, reason: str) -> None:
+    async def play(socket: ServerConnection) -> None:
+        socket.transport.write(sent)
+        await socket.wait_closed()
+
+    async def go() -> None:
+        async with websocket_server(play) as url:
+            lost: asyncio.Future[BenchError] = asyncio.get_running_loop().create_future()
+            socket = WebSocketConnection(address_of(url), print, lost.set_result)
+            await socket.open()
+            assert reason in str(await asyncio.wait_for(lost, BOUND))
             await socket.close()
 
     asyncio.run(go())
