@@ -17,7 +17,6 @@ from .presets import DEFAULT_PRESET, PRESETS, make_workload
 from .trace_file import Trace, load
 from .workload import Workload
 
-
 _TEMPLATE_ROOM = 0.9
 """Of a context that was given: what a workload may fill before templates add their part."""
 

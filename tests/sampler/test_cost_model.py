@@ -7,7 +7,7 @@ import contextlib
 import pytest
 from caesura.sampler.cost_model import CostModel
 from caesura.sampler.errors import InvalidCostModel
-from caesura.sampler.precise_sleep import MAX_CARRY_NS, PreciseSleep
+from caesura.sampler.precise_sleep import PreciseSleep
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,35 +103,48 @@ def test_any_text_is_a_model_or_an_error(text: str) -> None:
 class LateClock:
     """A clock that only sleeping moves, and by more than it was asked for."""
 
-    def __init__(self, lateness: list[int]) -> None:
+    def __init__(self, late: int) -> None:
         self.now = 0
-        self._lateness = iter(lateness)
+        self.late = late
 
     def sleep(self, seconds: float) -> None:
-        self.now += round(seconds * 1e9) + next(self._lateness)
+        self.now += round(seconds * 1e9) + self.late
 
 
-@given(st.lists(st.integers(0, MAX_CARRY_NS), min_size=1, max_size=30), st.integers(MAX_CARRY_NS, 2_000_000))
-def test_a_sleep_makes_up_for_what_the_last_one_overslept(lateness: list[int], duration: int) -> None:
-    clock = LateClock(lateness)
+@given(late=st.integers(0, 200_000), durations=st.lists(st.integers(200_001, 2_000_000), max_size=20))
+def test_a_sleep_is_shortened_by_what_it_is_late(late: int, durations: list[int]) -> None:
+    clock = LateClock(late)
     sleep = PreciseSleep(lambda: clock.now, clock.sleep)
-    for _ in lateness:
+    assert sleep.late_ns == late
+    began = clock.now
+    for duration in durations:
         sleep.wait(clock.now, duration)
-    assert clock.now == len(lateness) * duration + lateness[-1]
+    assert clock.now - began == sum(durations)
 
 
-def test_what_takes_long_after_a_sleep_is_not_hidden() -> None:
+def test_what_takes_longer_than_ever_is_not_made_up_for() -> None:
     """A wait for the GIL, say."""
-    late = 3_000_000
-    clock = LateClock([late, 0])
+    clock = LateClock(20_000)
     sleep = PreciseSleep(lambda: clock.now, clock.sleep)
+    began = clock.now
+    clock.late = 3_000_000
     sleep.wait(clock.now, 1_000_000)
+    clock.late = 20_000
     sleep.wait(clock.now, 1_000_000)
-    assert clock.now == 2_000_000 + late - MAX_CARRY_NS
+    assert clock.now - began == 2_000_000 + 3_000_000 - 20_000
+
+
+def test_time_that_is_over_is_not_slept() -> None:
+    clock = LateClock(20_000)
+    sleep = PreciseSleep(lambda: clock.now, clock.sleep)
+    began = clock.now
+    clock.now += 5_000
+    sleep.wait(began, 4_000)
+    assert clock.now == began + 5_000
 
 
 def test_it_sleeps_for_real() -> None:
     sleep = PreciseSleep()
     began = sleep.now()
-    sleep.wait(began, 2_000_000)
-    assert sleep.now() - began >= 2_000_000
+    sleep.wait(began, 20_000_000)
+    assert sleep.now() - began >= 20_000_000 - sleep.late_ns
