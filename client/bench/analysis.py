@@ -49,7 +49,8 @@ def analyse(results: Results) -> Analysis:
     costs = costs_of(results)
     by_design = {info.key: [cost for cost in costs if cost.run.design == info.key] for info in results.designs}
     loads = [load_figures(load) for load in results.loads]
-    calls = [float(sum(len(turn.tools) for turn in run.turns)) for run in results.runs if run.error is None]
+    runs = results.runs or [run for load in results.loads for run in load.runs]
+    calls = [float(sum(len(turn.tools) for turn in run.turns)) for run in runs if run.error is None]
     decoded = [turn for limit in results.limits for turn in limit.turns if turn.sampled > 1]
     decode_ns = sum(turn.decode_ns for turn in decoded)
     return Analysis(

@@ -24,14 +24,12 @@ class Arm:
     peers: tuple[str, ...] = ()
     model: str = "demo"
     context: int | None = None
-    plots: tuple[str, ...] = ("stages", "overhead")
+    plots: tuple[str, ...] = ()
 
     def command(self, *, quick: bool = False) -> list[str]:
         repeats = 1 if quick else self.repeats
-        words = (
-            f"caesura bench --designs {self.designs} {self.options} --ctx {self.context} --repeats {repeats} --seed 1"
-        )
-        return words.split()
+        context = "" if self.context is None else f"--ctx {self.context}"
+        return f"caesura bench --designs {self.designs} {self.options} {context} --repeats {repeats} --seed 1".split()
 
 
 ARMS = (
@@ -45,7 +43,7 @@ ARMS = (
     ),
     Arm("slow", f"--tokens-per-second 65 --tool-calls 24 {UNIFORM}", 3),
     Arm("fast", f"--tokens-per-second 1000 --tool-calls 24 {UNIFORM}", 7),
-    Arm("faster", f"--tokens-per-second 4000 --tool-calls 24 {UNIFORM}", 15),
+    Arm("faster", f"--tokens-per-second 4000 --tool-calls 24 {UNIFORM}", 15, plots=("stages", "overhead")),
     Arm(
         "135m",
         "--shape 135m --tool-calls 20 --prompt-tokens 128 --append-tokens 16 --output-tokens 8 --tool-time 0",
@@ -65,7 +63,7 @@ ARMS = (
     ),
     *(Arm(f"rtt-{ms}", f"--tokens-per-second 1000 --tool-calls 24 {UNIFORM} --rtt-ms {ms}", 3) for ms in ROUND_TRIPS),
     *(
-        Arm(f"calls-{calls}", f"--tokens-per-second 1000 --tool-calls {calls} {UNIFORM}", 3, designs="abde", plots=())
+        Arm(f"calls-{calls}", f"--tokens-per-second 1000 --tool-calls {calls} {UNIFORM}", 3, designs="abde")
         for calls in CALLS
     ),
     Arm(
@@ -77,7 +75,7 @@ ARMS = (
     ),
     Arm(
         "load",
-        f"--tokens-per-second 4000 --tool-calls 24 {UNIFORM} --agents 16 --slo-ttft-ms 100",
+        f"--tokens-per-second 4000 --tool-calls 24 {UNIFORM} --agents 16 --slo-ttft-ms 100 --load-seconds 5",
         1,
         designs="be",
         plots=("loads",),

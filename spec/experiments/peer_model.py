@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import struct
 from pathlib import Path
@@ -11,10 +10,12 @@ from typing import Any
 
 import gguf
 import numpy as np
+from caesura.sampler.filler import ordinary_tokens
+from caesura.sampler.model import load_model
 
 _END = ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id")
 _SPARE = ("tokenizer.ggml.padding_token_id", "tokenizer.ggml.bos_token_id")
-_WORD = re.compile("[a-z]{2,}")
+_SAID = 100
 _CONTROL, _USER_DEFINED = 3, 4
 
 _WEIGHTS = {
@@ -50,14 +51,15 @@ def _metadata(reader: gguf.GGUFReader) -> dict[str, Any]:
 
 
 def plain_word(model: Path) -> int:
-    """A token that is a word of letters: said again and again, it is text that tokenises to as many tokens as were
-    sampled. The longest of the first hundred, so that two of them are not another token."""
-    data = _metadata(gguf.GGUFReader(model))
-    words = [(text, token) for token, text in enumerate(data["tokenizer.ggml.tokens"]) if _WORD.fullmatch(text)][:100]
-    if not words:
-        raise UnsuitableModel("its vocabulary has no token that is a word")
-    merges = {merge.replace(" ", "") for merge in data.get("tokenizer.ggml.merges", ())}
-    return max(words, key=lambda word: (word[0] * 2 not in merges, len(word[0]), -word[1]))[1]
+    """A token that, said again and again, is text that tokenises to as many tokens as were said."""
+    vocab = load_model(model, vocab_only=True).vocab
+    for token in ordinary_tokens(vocab):
+        said = [token] * _SAID
+        text = b"".join(map(vocab.piece, said)).decode("utf-8", "replace")
+        # A template may leave out a space at the beginning.
+        if text.strip() == text and vocab.tokenize(text, parse_special=False) == said:
+            return token
+    raise UnsuitableModel("its vocabulary has no word that stays one token when it is repeated")
 
 
 def without_end(model: Path, copy: Path) -> Path:

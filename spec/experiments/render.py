@@ -15,7 +15,7 @@ from .tables import PARTS
 HERE = Path(__file__).parent
 _FIGURE = re.compile(r"\]\(figures/([\w.-]+)\)")
 _CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.DOTALL | re.MULTILINE)
-_FIGURES = re.compile(r"(?<![\w.,])\d[\d.,]*(?:%|k\b)?")
+_NUMBER = re.compile(r"(?<![\w.,])\d[\d.,]*(?:%|k)?(?!\w)")
 
 
 def load(folder: Path) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def render(text: str, data: dict[str, Any]) -> str:
 def bare_numbers(text: str) -> list[str]:
     """Numbers that somebody wrote: neither from the data nor part of code or of a heading's place."""
     prose = _CODE.sub("", PLACEHOLDER.sub("", text))
-    return [found.rstrip(".,") for found in _FIGURES.findall(prose)]
+    return [found.rstrip(".,") for found in _NUMBER.findall(prose)]
 
 
 def section(text: str, title: str) -> str:
@@ -43,6 +43,12 @@ def section(text: str, title: str) -> str:
     if found is None:
         raise PaperError(f"the paper has no section {title!r}")
     return found[1]
+
+
+def write(folder: Path) -> None:
+    """:raises PaperError: text and data don't go together; README.md is as it was then."""
+    text = (folder / "paper.md.in").read_text(encoding="utf-8")
+    (folder / "README.md").write_text(render(text, load(folder / "data")), encoding="utf-8")
 
 
 def problems(folder: Path) -> list[str]:
@@ -72,8 +78,7 @@ def main() -> int:
         for problem in (found := problems(HERE)):
             print(f"{problem}: run python -m experiments.render, or make experiments", file=sys.stderr)
         return 1 if found else 0
-    text = (HERE / "paper.md.in").read_text(encoding="utf-8")
-    (HERE / "README.md").write_text(render(text, load(HERE / "data")), encoding="utf-8")
+    write(HERE)
     return 0
 
 
