@@ -46,7 +46,7 @@ ARMS = (
     Arm("faster", f"--tokens-per-second 4000 --tool-calls 24 {UNIFORM}", 15, plots=("stages", "overhead")),
     Arm(
         "135m",
-        "--shape 135m --tool-calls 20 --prompt-tokens 128 --append-tokens 16 --output-tokens 8 --tool-time 0",
+        "--shape 135m --tool-calls 10 --prompt-tokens 128 --append-tokens 16 --output-tokens 30 --tool-time 0",
         2,
         designs="abde",
         peers=("llama-server",),
@@ -55,7 +55,7 @@ ARMS = (
     ),
     Arm(
         "growth",
-        "--tokens-per-second 4000 --tool-calls 149 --prompt-tokens 1000 --append-tokens 150 --output-tokens 30 "
+        "--tokens-per-second 4000 --tool-calls 149 --prompt-tokens 2000 --append-tokens 160 --output-tokens 30 "
         "--tool-time 0",
         5,
         designs="bcde",

@@ -8,7 +8,8 @@
 ``{{NAME: ARGUMENTS}}``  a part that is a function of the data: ``table``, ``figure``, ``list``
 =======================  ===================================================================================
 
-A path is names with dots between them: the data file, then keys. Nothing is evaluated.
+A path is names with dots between them: the data file, then keys. A number that is null there was not measured, and the
+text says so. Nothing is evaluated.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _VALUE = re.compile(r"([\w.-]+)(?:([:±])([^\s{}]+))?")
 _VERDICT = re.compile(r"verdict ([\w.-]+)")
 _PART = re.compile(r"([a-z]+): (.+)")
 _SPEC = re.compile(r"[+]?,?(\.\d)?[fd%]")
+UNKNOWN = "not measured"
 _OUTCOMES = {True: "reached", False: "missed", None: "not told"}
 
 
@@ -56,6 +58,8 @@ def number(value: Any, spec: str, path: str = "a value") -> str:
         raise PaperError(f"{path}: {spec!r} is no format; write .1f, ,.0f, .0% or the like")
     if isinstance(value, Mapping):
         value = value.get("value")
+    if value is None:
+        return UNKNOWN
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise PaperError(f"{path} is no number: {value!r}")
     return format(round(value) if spec.endswith("d") else value, spec)

@@ -23,11 +23,13 @@ def table(data: Data, asked: str) -> str:
 
 
 def bullets(data: Data, asked: str) -> str:
-    """A list: ``missed``, ``warnings`` or ``left-out``, of all arms."""
-    if asked not in _LISTS:
-        raise PaperError(f"there is no list {asked!r}; lists are {', '.join(_LISTS)}")
-    lines = [f"- {arm}: {line}" for arm, each in data.items() if "designs" in each for line in _LISTS[asked](each)]
-    return "\n".join(dict.fromkeys(lines)) or "- none"
+    """``asked``: the list's name (``missed``, ``warnings``, ``left-out``), then the arms it is of; none for all."""
+    name, *arms = asked.split()
+    if name not in _LISTS:
+        raise PaperError(f"there is no list {name!r}; lists are {', '.join(_LISTS)}")
+    chosen = arms or [arm for arm, each in data.items() if "designs" in each]
+    lines = [f"- {arm}: {line}" for arm in chosen for line in _LISTS[name](lookup(data, arm))]
+    return "\n".join(lines) or "- none"
 
 
 def figure(data: Data, asked: str) -> str:
