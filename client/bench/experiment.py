@@ -32,7 +32,7 @@ from .script import NONCE_DIGITS, Script
 from .script_maker import make_scripts, scripts_of_trace, workload_of
 from .servers import Server, add_spans, fetch_spans, started
 from .trace_file import Trace
-from .workload import Workload
+from .workload import Session, Workload
 from .yardstick import Yardstick
 
 Say = Callable[[str], None]
@@ -88,8 +88,19 @@ async def run_experiment(plan: Plan, command: Sequence[str], say: Say = lambda l
 
 def _scripts(plan: Plan, yardstick: Yardstick) -> tuple[list[Script], Workload]:
     given = plan.workload
-    scripts = scripts_of_trace(given, yardstick) if isinstance(given, Trace) else make_scripts(given, yardstick)
-    return scripts, workload_of(given.name, given.description, scripts, yardstick)
+    made = scripts_of_trace(given, yardstick) if isinstance(given, Trace) else make_scripts(given, yardstick)
+    workload = workload_of(given.name, given.description, made, yardstick)
+    # A turn may come to more than was asked for, by the syntax of its calls. Peers sample as much as our designs do.
+    scripts = [_counted(script, session) for script, session in zip(made, workload.sessions, strict=True)]
+    return scripts, workload
+
+
+def _counted(script: Script, session: Session) -> Script:
+    turns = [
+        replace(turn, output_tokens=counted.output_tokens)
+        for turn, counted in zip(script.turns, session.turns, strict=True)
+    ]
+    return replace(script, turns=tuple(turns))
 
 
 @contextmanager
