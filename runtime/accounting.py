@@ -44,6 +44,7 @@ class Before:
     decoded: int = 0
     copied: int = 0
     recomputed: int = 0
+    anticipated: int = 0
     rebuilds: int = 0
     inference_ns: int = 0
 
@@ -59,6 +60,7 @@ class Before:
             decoded=ledger.decoded,
             copied=ledger.copied,
             recomputed=ledger.recomputed,
+            anticipated=ledger.anticipated,
             rebuilds=len(ledger.rebuilds),
             inference_ns=sequence.inference_ns,
         )
@@ -177,6 +179,7 @@ class Accounting:
                 "decoded": ledger.decoded - before.decoded,
                 "copied": ledger.copied - before.copied,
                 "recomputed": ledger.recomputed - before.recomputed,
+                "anticipated": ledger.anticipated - before.anticipated,
                 "rebuilds": len(ledger.rebuilds) - before.rebuilds,
             },
             "stages_ms": _milliseconds(stages),

@@ -94,6 +94,7 @@ def serve(argv: list[str]) -> int:
                 listener,
                 replay=replay,
                 scripted=arguments.scripted,
+                anticipate=arguments.anticipation,
                 spans=arguments.spans,
                 limits=limits,
                 access=access,

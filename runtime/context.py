@@ -152,6 +152,14 @@ class Context:
             self._rendered = (outputs, encode_suffix(self.service.model, self.sequence.ledger.row[-1], calls, outputs))
         return self._rendered[1]
 
+    def anticipate(self, calls: Sequence[Call]) -> None:
+        """Have the engine compute, while these calls are answered, what will follow them whatever the outputs are."""
+        if self.service.anticipates:
+            model = self.service.model
+            stopped = self.sequence.ledger.row[-1] in model.stop_tokens
+            certain = model.chat_template.encode_certain(calls=_as_rendered(calls), stopped=stopped)
+            self.sequence.anticipate(certain)
+
     def fits(self, tokens: Sequence[int]) -> bool:
         """Whether these tokens fit the sequence and leave room for one more to be sampled."""
         return len(tokens) < self.sequence.room()
@@ -239,6 +247,11 @@ def encode_suffix(model: Model, last: int, calls: Sequence[Call], outputs: Outpu
     added = [{"role": roles.get(message.role, message.role), "content": message.text} for message in outputs.messages]
     return model.chat_template.encode_suffix(
         [*results, *added],
-        calls=[ToolCall(call.name, "{}", call.template_id) for call in calls],
+        calls=_as_rendered(calls),
         stopped=last in model.stop_tokens,
     )
+
+
+def _as_rendered(calls: Sequence[Call]) -> list[ToolCall]:
+    """What a template has to know of them; their arguments are in the row."""
+    return [ToolCall(call.name, "{}", call.template_id) for call in calls]

@@ -137,6 +137,12 @@ def make_parser() -> argparse.ArgumentParser:
         help="compute every prompt, even where another Response begins alike; for experiments",
     )
     parser.add_argument(
+        "--no-anticipation",
+        dest="anticipation",
+        action="store_false",
+        help="compute nothing while a Response is paused, not even what is certain to come; for experiments",
+    )
+    parser.add_argument(
         "--engine",
         choices=sorted(ENGINES),
         default=DEFAULT_ENGINE,

@@ -125,6 +125,8 @@ class Answers:
             resolver.announce()
         # Not before the client has been told: it wakes the engine's thread, which takes the GIL for a while.
         self._context.sequence.expect([call.name for call in calls])
+        if self._local.emit.response.mode.pauses and not all(future.done() for future in pending):
+            self._context.anticipate(calls)
         is_paused = self._local.emit.response.is_paused
         began = time.perf_counter_ns()
         with accounting.stage("paused" if is_paused else "hosted_tools"):

@@ -32,3 +32,5 @@ async def rollout(request: CreateRequested, service: Service, emit: Emitter, loc
                 break
             context.extend(context.render(calls, outputs))
         await postinference(context, emit)
+        if context.unanswered is not None and emit.response.mode.remembers:
+            context.anticipate(context.unanswered.calls)

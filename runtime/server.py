@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -89,6 +90,10 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        # All that was imported and made until now is here to stay. Collecting garbage would go through it every now and
+        # then, some hundred milliseconds in which no token moves.
+        gc.collect()
+        gc.freeze()
         self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -114,6 +119,7 @@ async def serve(
     *,
     replay: ReplayScript | None = None,
     scripted: bool = False,
+    anticipate: bool = True,
     spans: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     access: Access | None = None,
@@ -124,7 +130,7 @@ async def serve(
     """Serve until SIGTERM or SIGINT. The listening socket is the caller's, bound but maybe not listening yet.
 
     ``access`` says who may use it. ``scripted`` lets requests bring the model's turns (:mod:`.scripted`).
-    ``spans`` keeps when what happened (:mod:`.spans`).
+    ``anticipate`` is :attr:`.service.Service.anticipates`. ``spans`` keeps when what happened (:mod:`.spans`).
     ``open_store`` is given what to call for a Response that could not be stored. ``on_ready`` is told whether the
     engine is batch-invariant.
 
@@ -155,6 +161,7 @@ async def serve(
         store,
         Guards(guards),
         metrics,
+        anticipates=anticipate,
         spans=Spans() if spans else None,
     )
     rollouts = Rollouts(service, limits)

@@ -24,6 +24,7 @@ class Service:
     :ivar store: keeps ended Responses; None keeps none.
     :ivar guards: look at what comes in.
     :ivar scripted: requests may bring such turns themselves (:mod:`.scripted`).
+    :ivar anticipates: what is certain to follow a call is computed while it is answered.
     :ivar spans: keeps when what happened, for experiments; None keeps nothing.
     """
 
@@ -36,6 +37,7 @@ class Service:
     guards: Guards = field(default_factory=Guards)
     metrics: Metrics = field(default_factory=Metrics)
     hosted_tools: Mapping[str, HostedTool] = field(default_factory=lambda: HOSTED_TOOLS)
+    anticipates: bool = True
     spans: Spans | None = None
 
     @property

@@ -54,6 +54,7 @@ class ChatTemplate:
         self.source = source
         self.tool_format = tool_format or detect_format(source, vocab)
         self._vocab = vocab
+        self._special = frozenset(vocab.special_tokens.values())
         renderer = TemplateRenderer(source, vocab)
         self._render = renderer.render
         self.parallel_calls = renderer.parallel_calls
@@ -124,6 +125,18 @@ class ChatTemplate:
             raise TemplateNotIncremental(problem)
         filled = self._skeletons.fill(messages, calls, stopped)
         return self._tokenize(self._suffix(messages, calls, stopped) if filled is None else filled)
+
+    def encode_certain(self, *, calls: Sequence[ToolCall], stopped: bool = True) -> list[int]:
+        """The tokens that `encode_suffix` begins with when each of these calls is answered, in their order and with any
+        text that isn't empty. No tokens where the template writes answers in a way that depends on them."""
+        if self.tool_problem is not None or not calls:
+            return []
+        results = [tool_message("-", call_id=call.call_id, name=call.name) for call in calls]
+        tokens = self._tokenize(self._skeletons.begin(results, calls, stopped))
+        # Text after a special token may make one token with what follows it.
+        while tokens and tokens[-1] not in self._special:
+            tokens.pop()
+        return tokens
 
     def render_turn(self, text: str, calls: Sequence[ToolCall] = (), *, reasoning: str = "") -> str:
         """What the model would have sampled to say this, stop token included."""

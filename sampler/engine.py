@@ -71,7 +71,8 @@ class TokenSequence(Protocol):
     ledger:        every token in order, with its source, and the counts of what was computed.
     inference_ns:  engine time this sequence waited for: the whole duration of each step that fed or sampled one of
                    its tokens. A batch that several sequences share counts in full for each, so the figure is a part of
-                   this sequence's wall time, and figures of several must not be added up.
+                   this sequence's wall time, and figures of several must not be added up. Of what was computed ahead
+                   in a pause (`anticipate`), only what a `sample` had to wait for counts.
     finish_reason: why the latest `sample` ended; None before, during, and when it was stopped from outside.
     """
 
@@ -113,6 +114,18 @@ class TokenSequence(Protocol):
     def expect(self, tools: Sequence[str]) -> None:
         """The sequence pauses until these tools have run. What it learns from how long they take lets the engine
         choose which paused sequence gives up its place in the KV cache; names are only compared."""
+        ...
+
+    def anticipate(self, tokens: Sequence[int]) -> None:
+        """A hint at a pause: these tokens are likely to be the next ones given to `extend`. The engine may compute them
+        ahead, together with the pending sampled one, while it has nothing else to do.
+
+        Nothing is added to the row, and whatever is extended later gives the same tokens and log-probabilities as
+        without the hint; what it begins with in common with the hint needn't be computed then. An engine that can't
+        promise that does nothing, and so does a sequence that is being sampled or closed. The latest hint counts.
+
+        Raises InvalidToken.
+        """
         ...
 
     def fork(self, length: int | None = None) -> TokenSequence:

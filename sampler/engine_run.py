@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,14 +18,16 @@ from .token_choice import TokenChooser
 class Progress:
     """What happened to one run since the last report.
 
-    decoded, recomputed, copied: as in the ledger. rebuilt_at: the position before which the state was lost and is
-    computed again; None if nothing was lost.
+    decoded, recomputed, copied, anticipated, wasted: as in the ledger. rebuilt_at: the position before which the state
+    was lost and is computed again; None if nothing was lost.
     """
 
     tokens: list[SampledToken] = field(default_factory=list)
     decoded: int = 0
     recomputed: int = 0
     copied: int = 0
+    anticipated: int = 0
+    wasted: int = 0
     rebuilt_at: int | None = None
     inference_ns: int = 0
     ended: bool = False
@@ -42,6 +45,7 @@ class Run:
     chooser: None takes the likeliest token.
     room:    tokens that the sequence can still take.
     sources: sequences that begin like this one, with how many tokens.
+    asked_at: when it was made, in nanoseconds of `time.perf_counter_ns`.
     on_progress is called in the event loop.
     """
 
@@ -56,6 +60,7 @@ class Run:
     on_progress: Callable[[Progress], None]
     resumed: bool = False
     sources: Sequence[tuple[int, int]] = ()
+    asked_at: int = field(default_factory=time.perf_counter_ns)
     # The thread's own:
     slot: int = -1
     position: int = 0
@@ -100,6 +105,15 @@ class Expect:
 
 
 @dataclass(frozen=True, slots=True)
+class Anticipate:
+    """The sequence pauses, and from position `begin` on it is likely to go on with these tokens."""
+
+    key: int
+    begin: int
+    tokens: array[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """The sequence is done."""
 
@@ -125,4 +139,4 @@ class Shutdown:
     pass
 
 
-Command = Start | Stop | Expect | Close | Written | Loaded | Shutdown
+Command = Start | Stop | Expect | Anticipate | Close | Written | Loaded | Shutdown

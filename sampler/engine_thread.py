@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from . import slot_order
+from .anticipation import Anticipations
 from .engine import FinishReason
-from .engine_run import Close, Command, Expect, Loaded, Progress, Run, Shutdown, Start, Stop, Written
+from .engine_run import Anticipate, Close, Command, Expect, Loaded, Progress, Run, Shutdown, Start, Stop, Written
 from .engine_sampling import Ended, is_greedy, sample, take_likeliest
 from .errors import DecodeFailed, EngineError, EngineStopped, SamplerError
 from .llama_context import Logits, Row
@@ -34,6 +35,11 @@ WAKE_INTERVAL_NS = 4_000_000
 """Tokens wait this long for company at most, and only while steps are shorter than this. Nobody sees 4 ms; at 4,000
 tokens/s it saves fifteen wake-ups of sixteen."""
 
+
+LONG_STEP_NS = 2_000_000
+"""Where a step takes longer, nothing is computed ahead before a pause has lasted as long as a step. A batch of a few
+tokens costs as much as a step more than the same tokens in a larger batch, and an answer that comes at once would wait
+for it. Where steps are shorter there is little to lose, and what is certain is computed before any answer can come."""
 
 COPY_AHEAD_AFTER = 0.005
 """Seconds without anything to do after which there is time to copy a state ahead."""
@@ -81,6 +87,7 @@ class EngineThread:
         self._may_seat = False
         self._decoding: list[Run] = []  # those of the latest batch, if all of them were decoding
         self._woke = 0
+        self._step_ns = 0  # the latest step that only decoded
         self._steps = 0  # since the last change of who is being sampled
         self._outbox: collections.deque[tuple[Callable[[Any], None], Any]] = collections.deque()
         self._drain_scheduled = False
@@ -112,6 +119,7 @@ class EngineThread:
             self._started.put(error)
             return
         self._residency.on_forgotten = self._forgotten
+        self._ahead = Anticipations(self._residency, self._scheduler.batch_size)
         self._started.put(None)
         try:
             self._serve(context)
@@ -127,7 +135,7 @@ class EngineThread:
         commands, scheduler = self._commands, self._scheduler
         while True:
             while not commands.empty() or not (len(scheduler) or self._may_seat):
-                command = self._next_command()
+                command = self._next_command(context)
                 if isinstance(command, Shutdown):
                     self._end_all(EngineStopped("the engine was closed"))
                     return
@@ -138,7 +146,15 @@ class EngineThread:
                 self._step(context)
                 self._repeat(context)
 
-    def _next_command(self) -> Command:
+    def _next_command(self, context: Context) -> Command:
+        if self._ahead and self._commands.empty():
+            try:
+                if self._step_ns > LONG_STEP_NS:
+                    return self._commands.get(timeout=self._step_ns / 1e9)
+            except queue.Empty:
+                pass
+            while self._ahead and self._commands.empty():
+                self._ahead.compute(context)
         # A tool that is over at once must not find the engine copying.
         if self._commands.empty() and self._residency.is_crowded:
             try:
@@ -151,6 +167,7 @@ class EngineThread:
         residency = self._residency
         match command:
             case Start(run):
+                self._ahead.drop(run.key)
                 residency.wake(run.key, time.monotonic())
                 bisect.insort(self._waiting, run, key=_arrival)
                 self._may_seat = True
@@ -160,7 +177,10 @@ class EngineThread:
                     self._publish([run])
             case Expect(key, tools):
                 residency.expect(key, tools)
+            case Anticipate():
+                self._ahead.add(command)
             case Close(key):
+                self._ahead.drop(key)
                 residency.close(key)
                 self._may_seat = bool(self._waiting)
             case Written(file, ok):
@@ -187,11 +207,12 @@ class EngineThread:
 
     def _begin(self, run: Run, computed: int) -> None:
         state = self._residency.states[run.key]
-        run.slot, run.position, run.recompute_until = state.slot, state.tokens, computed
         if not computed:
             run.progress.copied = state.tokens
         elif state.tokens < computed:
             run.progress.rebuilt_at = computed
+        self._ahead.use(run)
+        run.slot, run.position, run.recompute_until = state.slot, state.tokens, computed
         self._runs[run.slot] = run
         self._steps = 0
         self._scheduler.add(run.slot, arrival=run.arrival, pending=run.pending, resumed=run.resumed)
@@ -276,6 +297,8 @@ class EngineThread:
             self._end(run, reason, failure)
         ended = time.perf_counter_ns()
         elapsed = ended - began
+        if self._decoding:
+            self._step_ns = elapsed
         for run in runs:
             run.progress.inference_ns += elapsed
         if urgent or ended - self._woke >= WAKE_INTERVAL_NS or elapsed >= WAKE_INTERVAL_NS:

@@ -44,6 +44,9 @@ class Ledger:
                 wanted after it, so this trails `len(ledger)`.
     recomputed: positions that were fed more than once.
     copied:     positions whose state was copied from another sequence that begins alike, so they were never fed.
+    anticipated: how many of `decoded` were fed in a pause, ahead of the `sample` that needed them.
+    wasted:     tokens that were fed in a pause for nothing: others came, or the state was lost. They are no part of
+                `decoded`, and are counted when the sequence is sampled again.
     rebuilds:   positions from which the state could not be kept while the sequence was paused: everything before was
                 computed again then. Log-probabilities from there on may differ in their last bits from those of an
                 undisturbed run, unless the engine is batch-invariant.
@@ -53,6 +56,7 @@ class Ledger:
         "_logprobs",
         "_sources",
         "_top_logprobs",
+        "anticipated",
         "appended",
         "copied",
         "decoded",
@@ -61,6 +65,7 @@ class Ledger:
         "recomputed",
         "row",
         "sampled",
+        "wasted",
     )
 
     def __init__(self, prompt: Sequence[int]) -> None:
@@ -74,6 +79,8 @@ class Ledger:
         self.decoded = 0
         self.recomputed = 0
         self.copied = 0
+        self.anticipated = 0
+        self.wasted = 0
         self.rebuilds: list[int] = []
 
     def __len__(self) -> int:

@@ -71,6 +71,7 @@ class LlamaEngine:
         self.context_length = context_length or model.context_length
         self.max_sequences = max_sequences
         self.batch_invariant = False
+        self._can_anticipate = False
         self._vocab = model.vocab
         self._share_prefixes = share_prefixes
         self._prefixes = PrefixIndex()
@@ -99,6 +100,8 @@ class LlamaEngine:
                 cost_model=cost_model,
             )
             self.batch_invariant = context.batch_invariant()
+            # Else bits would depend on how much was computed ahead, or a wrong guess could not be taken back.
+            self._can_anticipate = self.batch_invariant and context.can_trim
             residency = Residency(
                 slots=sequences,
                 memory=plan.swap_memory,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from array import array
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from .engine import FinishReason
-from .engine_run import Expect, Progress, Run, Start, Stop
+from .engine_run import Anticipate, Expect, Progress, Run, Start, Stop
 from .engine_thread import EngineThread
 from .errors import ContextLengthExceeded, SequenceBusy, SequenceClosed
 from .ledger import Ledger
@@ -107,6 +108,14 @@ class LlamaSequence:
         if not self._closed:
             self._engine._thread.send(Expect(self.key, tuple(tools)))
 
+    def anticipate(self, tokens: Sequence[int]) -> None:
+        tokens = list(tokens)
+        self._engine._vocab.check(tokens)
+        room = self.room()
+        if not self._closed and self._run is None and room and self._engine._can_anticipate:
+            begin = len(self.ledger) - 1
+            self._engine._thread.send(Anticipate(self.key, begin, array("i", [self.ledger.row[-1], *tokens[:room]])))
+
     def fork(self, length: int | None = None) -> LlamaSequence:
         self._check_idle()
         if length is None:
@@ -162,6 +171,8 @@ class LlamaSequence:
         ledger.decoded += progress.decoded
         ledger.recomputed += progress.recomputed
         ledger.copied += progress.copied
+        ledger.anticipated += progress.anticipated
+        ledger.wasted += progress.wasted
         if progress.rebuilt_at is not None:
             ledger.note_rebuild(progress.rebuilt_at)
         self.inference_ns += progress.inference_ns

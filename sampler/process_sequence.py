@@ -83,6 +83,10 @@ class ProcessSequence:
         if self._in_child:
             self._engine.send(Expect(self.number, [encode_utf8(tool).decode() for tool in tools]))
 
+    def anticipate(self, tokens: Sequence[int]) -> None:
+        """Does nothing: hints are not sent to the child."""
+        self._engine.vocab.check(tokens)
+
     def fork(self, length: int | None = None) -> ProcessSequence:
         self._check_idle()
         length = len(self.ledger) if length is None else length

@@ -114,6 +114,22 @@ class Residency:
         state.tokens = tokens
         state.high_water = max(state.high_water, tokens)
 
+    def advance_ahead(self, key: int, tokens: Sequence[int]) -> None:
+        """After what is computed of a paused sequence in its slot, these tokens are, in case that it goes on so."""
+        state = self.states[key]
+        self.swap.discard_copy(state)
+        state.ahead.extend(tokens)
+        state.size = self.storage.state_size(state.slot, state.length)
+        self.counters.computed_ahead += len(tokens)
+
+    def cut_ahead(self, key: int, length: int) -> None:
+        """Forget all but the first `length` tokens computed ahead, of a sequence in a slot."""
+        state = self.states[key]
+        if length < len(state.ahead):
+            self.swap.discard_copy(state)
+            state.cut_ahead(length)
+            self.storage.trim(state.slot, state.length)
+
     def prepare(self, now: float) -> None:
         """There is time: copy the state that would have to leave its slot next, so that the next sequence needn't wait
         for that."""
@@ -143,10 +159,11 @@ class Residency:
             state.tools = tools
 
     def spoil(self, key: int) -> None:
-        """A seated sequence's state is not to be trusted any more: drop it, keep the slot."""
+        """The state of a sequence in a slot is not to be trusted any more: drop it, keep the slot."""
         state = self.states[key]
+        self.swap.discard_copy(state)
         self.storage.clear(state.slot)
-        state.tokens = 0
+        state.lose()
 
     def close(self, key: int) -> None:
         """The sequence is done. Its state stays in its slot for others, until the slot is wanted."""
@@ -186,12 +203,12 @@ class Residency:
             others_blob = self.storage.save(slot)
             self.storage.clear(slot)
             if not self.storage.load(origin, others_blob):
-                other.tokens = 0
+                other.lose()
         if other is not None:
             self._sit(other, origin)
         self._sit(state, slot)
         if not self.storage.load(slot, blob):
-            state.tokens = 0
+            state.lose()
             return False
         return True
 
@@ -208,7 +225,7 @@ class Residency:
         if state.level is Level.MEMORY:
             blob = self.swap.take(state)
             if not self.storage.load(slot, blob):
-                state.tokens = 0
+                state.lose()
                 self.counters.dropped += 1
         self._sit(state, slot)
         return Outcome.SEATED
@@ -220,14 +237,15 @@ class Residency:
             usable = min(common, source.tokens) if source is not None else 0
             if source is None or usable < 1 or usable * COPY_ADVANTAGE < source.tokens:
                 continue
-            if source.tokens > usable and not self.storage.can_trim:
+            if source.length > usable and not self.storage.can_trim:
                 continue
             if source.level is Level.DISK:
                 self.swap.fetch(source)
                 return Outcome.TRANSFER
+            length = source.length
             if not self._copy(source, state, now):
                 continue
-            if state.tokens > usable:
+            if length > usable:
                 self.storage.trim(state.slot, usable)
             state.tokens = usable
             state.high_water = max(state.high_water, usable)

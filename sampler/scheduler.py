@@ -56,7 +56,7 @@ class Scheduler:
     def __init__(self, *, batch_size: int, prefill_chunk: int = 64, idle_prefill_chunk: int = 128) -> None:
         if batch_size < 1 or prefill_chunk < 1 or idle_prefill_chunk < 1:
             raise ValueError("batch size and prefill chunks must be at least 1")
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self._prefill_chunk = prefill_chunk
         self._idle_prefill_chunk = idle_prefill_chunk
         self._jobs: dict[int, _Job] = {}
@@ -76,7 +76,7 @@ class Scheduler:
             raise ValueError(f"slot {slot} is already scheduled")
         if pending < 1:
             raise ValueError("a sequence needs a pending token to be sampled from")
-        if len(self._jobs) >= self._batch_size:
+        if len(self._jobs) >= self.batch_size:
             raise ValueError("more sequences than a batch holds")
         job = self._jobs[slot] = _Job(slot, arrival, pending, resumed)
         if pending > 1:
@@ -111,7 +111,7 @@ class Scheduler:
         if not self._prefilling:
             return self._decoding
         chunk = self._prefill_chunk if self._decoding else self._idle_prefill_chunk
-        counts = self._share_out(min(chunk, self._batch_size - len(self._decoding)))
+        counts = self._share_out(min(chunk, self.batch_size - len(self._decoding)))
         prefill = [Work(slot, count, count == self._prefilling[slot].pending) for slot, count in counts.items()]
         return sorted([*self._decoding, *prefill])
 

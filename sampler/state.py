@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
+from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from .eviction import Parked
@@ -67,6 +68,9 @@ class State:
 
     tokens:     computed, from position 0 on. 0 means that there is no state.
     high_water: the most that `tokens` ever was.
+    ahead:      what was computed after these, in case that the sequence goes on so. It is where the state is, and not a
+                part of it: nobody else may use it.
+    wasted:     how many tokens computed ahead were of no use since the sequence was last sampled.
     size:       bytes that it takes, as of the latest pause.
     file:       where it is on disk, or on its way to it; -1 if it isn't.
     held:       somebody waits for it, so it must not move away.
@@ -76,6 +80,8 @@ class State:
     key: int
     tokens: int = 0
     high_water: int = 0
+    ahead: array[int] = field(default_factory=lambda: array("i"))
+    wasted: int = 0
     level: Level = Level.NOWHERE
     slot: int = -1
     size: int = 0
@@ -88,6 +94,21 @@ class State:
     reading: bool = False
     parked_at: float = 0.0
     tools: tuple[str, ...] = ()
+
+    @property
+    def length(self) -> int:
+        """Tokens that are computed where it is, those ahead included."""
+        return self.tokens + len(self.ahead)
+
+    def lose(self) -> None:
+        """Nothing of it is computed any more."""
+        self.tokens = 0
+        self.cut_ahead(0)
+
+    def cut_ahead(self, length: int) -> None:
+        """Only the first `length` of those ahead are computed, or wanted, any more."""
+        self.wasted += len(self.ahead) - length
+        del self.ahead[length:]
 
     @property
     def parked(self) -> Parked:
@@ -126,3 +147,4 @@ class Counters:
     dropped: int = 0
     shared: int = 0
     bytes_moved: int = 0
+    computed_ahead: int = 0

@@ -29,6 +29,10 @@ def _hole(number: int) -> str:
     return f" \ufdd2{number};\"'\\<&>\n\ufdd2 "
 
 
+def _ids(messages: Sequence[Message], calls: Sequence[ToolCall]) -> list[str]:
+    return [*(call.call_id for call in calls), *(message.get("tool_call_id") or "" for message in messages)]
+
+
 class SuffixSkeletons:
     """render: the suffix that these messages make, see `ChatTemplate.render_suffix`, with markers in it.
 
@@ -53,19 +57,10 @@ class SuffixSkeletons:
         if not self._is_open:
             return None
         contents = [message["content"] for message in messages]
-        ids = [*(call.call_id for call in calls), *(message.get("tool_call_id") or "" for message in messages)]
+        ids = _ids(messages, calls)
         if not all(isinstance(content, str) and content for content in contents):
             return None
-        key = (
-            stopped,
-            tuple(call.name for call in calls),
-            tuple((message["role"], message.get("name") or "") for message in messages),
-        )
-        skeleton = self._skeletons.get(key, ())
-        if skeleton == ():
-            while len(self._skeletons) >= MAX_SKELETONS:
-                del self._skeletons[next(iter(self._skeletons))]
-            skeleton = self._skeletons[key] = self._make(messages, calls, stopped)
+        skeleton = self._skeleton(messages, calls, stopped)
         if skeleton is None:
             return None
         pieces = []
@@ -79,6 +74,37 @@ class SuffixSkeletons:
             else:
                 return None
         return "".join(pieces)
+
+    def begin(self, messages: Sequence[Message], calls: Sequence[ToolCall], stopped: bool) -> str:
+        """What `fill` gives before the first content, which thus begins the suffix whatever the contents are, unless
+        one is empty. Empty where it has to be rendered."""
+        if not self._is_open:
+            return ""
+        ids = _ids(messages, calls)
+        pieces = []
+        for part in self._skeleton(messages, calls, stopped) or ():
+            if isinstance(part, str):
+                pieces.append(part)
+            elif part < len(messages):
+                break
+            elif identity := ids[part - len(messages)]:
+                pieces.append(self._call_id(identity))
+            else:
+                return ""
+        return "".join(pieces)
+
+    def _skeleton(self, messages: Sequence[Message], calls: Sequence[ToolCall], stopped: bool) -> Skeleton | None:
+        key = (
+            stopped,
+            tuple(call.name for call in calls),
+            tuple((message["role"], message.get("name") or "") for message in messages),
+        )
+        skeleton = self._skeletons.get(key, ())
+        if skeleton == ():
+            while len(self._skeletons) >= MAX_SKELETONS:
+                del self._skeletons[next(iter(self._skeletons))]
+            skeleton = self._skeletons[key] = self._make(messages, calls, stopped)
+        return skeleton
 
     def _make(self, messages: Sequence[Message], calls: Sequence[ToolCall], stopped: bool) -> Skeleton | None:
         looks = Looks()

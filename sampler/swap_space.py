@@ -226,7 +226,8 @@ class SwapSpace:
 
     def _drop(self, state: State) -> None:
         """Its state is gone; the ledger remains."""
-        state.level, state.tokens, state.size = Level.NOWHERE, 0, 0
+        state.lose()
+        state.level, state.size = Level.NOWHERE, 0
         self.counters.dropped += 1
 
 

@@ -206,6 +206,8 @@ class CountingSequence:
 
     def expect(self, tools: Sequence[str]) -> None: ...
 
+    def anticipate(self, tokens: Sequence[int]) -> None: ...
+
     def fork(self, length: int | None = None) -> CountingSequence:
         raise NotImplementedError
 

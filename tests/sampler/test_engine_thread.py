@@ -3,90 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator
 
 import caesura.sampler.engine_thread as engine_thread
-import numpy as np
 import pytest
 from caesura.sampler.engine import FinishReason, SamplingParams
-from caesura.sampler.engine_run import Close, Command, Progress, Run, Shutdown, Start, Stop
+from caesura.sampler.engine_run import Close, Progress, Shutdown, Start, Stop
 from caesura.sampler.engine_thread import EngineThread
 from caesura.sampler.errors import EngineStopped
-from caesura.sampler.eviction import LeastRecentlyUsed
-from caesura.sampler.ledger import Ledger
-from caesura.sampler.llama_context import Logits, Row
-from caesura.sampler.residency import Residency
-from caesura.sampler.scheduler import Scheduler
-from plain_storage import PlainState, PlainStorage
-
-SECONDS = 20
-GREEDY = SamplingParams(temperature=0, max_tokens=3)
-
-
-class ListContext(PlainStorage):
-    """Greedy sampling counts up: the next token is one more than the last."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rows: list[tuple[int, int, list[int], bool]] = []
-        self.closed = False
-        self._last: list[Row] = []
-
-    def decode(self, rows: Sequence[Row]) -> None:
-        self.rows += [(slot, position, list(tokens), wanted) for slot, position, tokens, wanted in rows]
-        for slot, position, tokens, _ in rows:
-            known = self.slots.get(slot, PlainState(slot, 0))
-            assert known.tokens == position, "a gap or an overlap in what was computed"
-            self.slots[slot] = PlainState(known.owner, position + len(tokens))
-        self._last = list(rows)
-
-    def decode_next(self, tokens: Sequence[int]) -> None:
-        assert all(wanted and len(row) == 1 for _, _, row, wanted in self._last)
-        pairs = zip(self._last, tokens, strict=True)
-        self.decode([(slot, position + 1, [token], True) for (slot, position, _, _), token in pairs])
-
-    def logits(self, outputs: int) -> Logits:
-        wanted = [tokens[-1] for _, _, tokens, wanted in self._last if wanted]
-        assert len(wanted) == outputs
-        logits = np.zeros((outputs, 100), np.float32)
-        logits[np.arange(outputs), [(token + 1) % 100 for token in wanted]] = 9.0
-        return logits
-
-    def close(self) -> None:
-        self.closed = True
-
-
-class Listener:
-    """Adds up a run's progress."""
-
-    def __init__(self) -> None:
-        self.tokens: list[int] = []
-        self.decoded = self.recomputed = 0
-        self.rebuilt_at: int | None = None
-        self.last: Progress | None = None
-        self.ended = asyncio.Event()
-
-    def __call__(self, progress: Progress) -> None:
-        assert not self.ended.is_set(), "progress after the end"
-        self.tokens += [sampled.token for sampled in progress.tokens]
-        self.decoded += progress.decoded
-        self.recomputed += progress.recomputed
-        self.rebuilt_at = self.rebuilt_at or progress.rebuilt_at
-        self.last = progress
-        if progress.ended:
-            self.ended.set()
+from caesura.sampler.llama_context import Logits
+from plain_storage import PlainState
+from thread_support import ListContext, Listener, make_run, make_thread, run
 
 
 @pytest.fixture
 def context() -> ListContext:
     return ListContext()
-
-
-def make_thread(context: ListContext, *, slots: int = 4) -> EngineThread:
-    def make(send: Callable[[Command], None]) -> tuple[ListContext, Residency]:
-        return context, Residency(slots, 10**6, 0, LeastRecentlyUsed(), context)
-
-    return EngineThread(make, Scheduler(batch_size=16, prefill_chunk=4, idle_prefill_chunk=8))
 
 
 @pytest.fixture
@@ -96,22 +28,6 @@ def thread(context: ListContext) -> Iterator[EngineThread]:
     thread.send(Shutdown())
     thread.join()
     assert context.closed
-
-
-def make_run(
-    listener: Listener, tokens: list[int], *, key: int = 0, room: int = 50, params: SamplingParams = GREEDY
-) -> Run:
-    """A run of a sequence that holds these tokens. What of them was computed before isn't fed again."""
-    return Run(key, key, Ledger(tokens).row, len(tokens), params, None, room, None, listener)
-
-
-def run(thread: EngineThread, test: Callable[[], Awaitable[None]]) -> None:
-    async def bounded() -> None:
-        thread.bind(asyncio.get_running_loop())
-        async with asyncio.timeout(SECONDS):
-            await test()
-
-    asyncio.run(bounded())
 
 
 def test_what_is_fed(thread: EngineThread, context: ListContext) -> None:

@@ -265,6 +265,10 @@ class Moves(RuleBasedStateMachine):
             state = self.residency.states[key]
             if state.tokens:
                 self.lineage[key] |= self.lineage[self.storage.slots[state.slot].owner]
+            used = data.draw(st.integers(0, len(state.ahead)))
+            self.residency.cut_ahead(key, used)
+            self.residency.advance(key, state.tokens + used)
+            del state.ahead[:]
         else:
             self.waiting.add(key)
             if outcome is Outcome.TRANSFER:
@@ -295,6 +299,16 @@ class Moves(RuleBasedStateMachine):
         self.running.discard(key)
         self.residency.park(key, self.now)
         self.residency.expect(key, tools)
+
+    @rule(data=st.data(), tokens=st.integers(1, 4))
+    def compute_ahead(self, data: st.DataObject, tokens: int) -> None:
+        states = self.residency.states
+        there = [key for key in self.open - self.running if key in states and states[key].level is Level.SLOT]
+        if there and (state := states[data.draw(st.sampled_from(sorted(there)))]).tokens:
+            self.residency.cut_ahead(state.key, data.draw(st.integers(0, len(state.ahead))))
+            kept = self.storage.slots[state.slot]
+            self.storage.slots[state.slot] = PlainState(kept.owner, kept.tokens + tokens)
+            self.residency.advance_ahead(state.key, [1] * tokens)
 
     @rule()
     def prepare(self) -> None:
@@ -353,9 +367,10 @@ class Moves(RuleBasedStateMachine):
                 kept = self.storage.files[state.file]
             if kept is not None:
                 assert isinstance(kept, PlainState)
-                assert kept.tokens == state.tokens
+                assert kept.tokens == state.length
                 assert kept.owner in self.lineage[key]
             assert state.tokens <= state.high_water
+            assert state.tokens or not state.ahead
 
     @invariant()
     def budgets_hold(self) -> None:

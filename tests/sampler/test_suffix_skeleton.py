@@ -63,6 +63,21 @@ def test_filling_in_is_rendering(any_template: ChatTemplate, data: st.DataObject
     assert filled is None or filled == rendered
 
 
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_what_is_certain_begins_every_suffix(any_template: ChatTemplate, data: st.DataObject) -> None:
+    names = data.draw(st.lists(NAMES, min_size=1, max_size=3))
+    ids = [data.draw(st.sampled_from(["call_1", "abcdefghi"]) | TEXTS.filter(bool)) for _ in names]
+    calls = [ToolCall(name, "{}", call_id) for name, call_id in zip(names, ids, strict=True)]
+    outputs = [data.draw(TEXTS.filter(bool)) for _ in names]
+    results = [
+        tool_message(output, call_id=call.call_id, name=call.name) for call, output in zip(calls, outputs, strict=True)
+    ]
+    stopped = data.draw(st.booleans())
+    certain = any_template.encode_certain(calls=calls, stopped=stopped)
+    assert any_template.encode_suffix(results, calls=calls, stopped=stopped)[: len(certain)] == certain
+
+
 LOOKING = {"harmony", "mistral", "mistral_v11"}
 """Families whose templates look at the length of an id, or at what a message holds."""
 
@@ -78,6 +93,22 @@ def test_the_usual_pause_is_filled_in(name: str, tmp_path: Path) -> None:
     filled = template._skeletons.fill(messages, [call], True)
     assert (filled is None) is (name in LOOKING)
     assert filled in (None, template._suffix(messages, [call], True))
+    certain = template.encode_certain(calls=[call])
+    assert bool(certain) is (filled is not None)
+    assert not certain or certain[-1] in template._vocab.special_tokens.values()
+
+
+WITHOUT_TOOLS = """{% for message in messages if message.role != 'tool' %}<|im_start|>{{ message.role }}
+{{ message.content }}<|im_end|>
+{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
+{% endif %}"""
+
+
+def test_nothing_is_certain_where_nothing_was_called_or_nothing_can_be_appended(tmp_path: Path) -> None:
+    assert load_model("demo", vocab_only=True).chat_template.encode_certain(calls=[]) == []
+    template = template_of(WITHOUT_TOOLS, tmp_path)
+    assert template.tool_problem is not None
+    assert template.encode_certain(calls=[ToolCall("look", "{}", "call_1")]) == []
 
 
 def template_of(source: str, tmp_path: Path) -> ChatTemplate:
