@@ -33,8 +33,8 @@ def delay_proxy(target_url: str, rtt_ms: float) -> Iterator[str]:
     """The same server at another URL, ``rtt_ms`` milliseconds further away.
 
     Each direction takes half of them. A chunk is due that long after it has arrived, whatever is on its way already. A
-    connection to the proxy is there at once, as on any loopback, so the first bytes wait for the round trip that
-    connecting would have cost.
+    connection to the proxy is there at once, as on any loopback: what connecting would cost is no part of a session,
+    for no design.
 
     :raises BenchError: ``target_url`` is no http or ws address, or the proxy does not start.
     """
@@ -71,16 +71,15 @@ class _PreciseSelector(selectors.EpollSelector):
 class _Direction:
     """Chunks on their way to one side; None is the end of the stream."""
 
-    def __init__(self, half: float, not_before: float) -> None:
+    def __init__(self, half: float) -> None:
         self.transport: asyncio.Transport | None = None
         self._half = half
-        self._not_before = not_before
         self._chunks: deque[tuple[float, bytes | None]] = deque()
         self._loop = asyncio.get_running_loop()
 
     def send(self, chunk: bytes | None) -> None:
         # Timers with equal times may fire in any order, so each releases the oldest chunk, not one of its own.
-        due = max(self._loop.time(), self._not_before) + self._half
+        due = self._loop.time() + self._half
         self._chunks.append((due, chunk))
         self._loop.call_at(due - _EARLY_SECONDS, self._release)
 
@@ -137,9 +136,7 @@ class _Proxy:
 
     def accept(self) -> _End:
         """A client's connection; the server's is opened beside it."""
-        half = self._rtt / 2
-        connected = asyncio.get_running_loop().time() + self._rtt
-        up, down = _Direction(half, connected), _Direction(half, connected)
+        up, down = _Direction(self._rtt / 2), _Direction(self._rtt / 2)
         client, server = _End(up, down), _End(down, up)
         client.other, server.other = server, client
         task = asyncio.create_task(self._connect(server, down))

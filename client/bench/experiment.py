@@ -7,6 +7,7 @@ of its own at the beginning of its prompt, so that none finds what another one h
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import random
@@ -40,8 +41,14 @@ Say = Callable[[str], None]
 CALIBRATING = "e"
 """The design that is played first, to see how many tokens each turn of a script comes to in the engine."""
 
+BROKEN_OFF = "broken_off"
+INTERRUPTED = "interrupted"
+
 WARM_UP = "warm-up"
 _WARM_UP_TURNS = 2
+
+DETECTION_SECONDS = 60.0
+"""For a peer's first answers: its model may still be loading."""
 
 
 async def run_experiment(plan: Plan, command: Sequence[str], say: Say = lambda line: None) -> Results:
@@ -49,8 +56,9 @@ async def run_experiment(plan: Plan, command: Sequence[str], say: Say = lambda l
 
     :param command: for the report.
     :param say: is told how far it is, a line at a time.
-    :raises BenchError: it can't be begun: no server, no peer, a model that can't be loaded. What goes wrong later is
-        in the records.
+    :raises BenchError: it can't be begun: no server, no peer, a model that can't be loaded. What goes wrong with a
+        session is in its record. What ends the experiment before its time, a server that is gone or a cancellation, is
+        in ``settings["broken_off"]``, beside what was measured until then.
     """
     with ExitStack() as stack:
         probe = Probe()
@@ -66,7 +74,7 @@ async def run_experiment(plan: Plan, command: Sequence[str], say: Say = lambda l
         )
         scripts, workload = _scripts(plan, yardstick)
         server = stack.enter_context(_server(plan, scripts, yardstick.info.path))
-        peers = [await detect_peer(name, url) for name, url in plan.peers]
+        peers = [await _detected(name, url, min(plan.timeout, DETECTION_SECONDS)) for name, url in plan.peers]
         far = {peer.name: stack.enter_context(_further_away(peer, plan.rtt_ms)) for peer in peers}
         url = server.url if not plan.rtt_ms else stack.enter_context(delay_proxy(server.url, plan.rtt_ms))
         results = Results(
@@ -81,9 +89,32 @@ async def run_experiment(plan: Plan, command: Sequence[str], say: Say = lambda l
             designs=[*(info for info in DESIGNS if info.key in plan.designs), *(peer.info for peer in peers)],
         )
         experiment = _Experiment(plan, results, scripts, yardstick, server, url, peers, far, probe, say)
-        await experiment.run()
+        try:
+            await experiment.run()
+        except (BenchError, OSError) as error:
+            _break_off(results, str(error))
+        except asyncio.CancelledError:
+            _break_off(results, INTERRUPTED)
         results.noise = probe.noise()
         return results
+
+
+def _break_off(results: Results, reason: str) -> None:
+    """It ends before its time. What was measured is kept.
+
+    :raises BenchError: nothing was.
+    """
+    if not results.runs and not results.loads:
+        raise BenchError(reason)
+    results.settings[BROKEN_OFF] = reason
+
+
+async def _detected(name: str, url: str, seconds: float) -> Peer:
+    try:
+        async with asyncio.timeout(seconds):
+            return await detect_peer(name, url)
+    except TimeoutError:
+        raise BenchError(f"{name} did not answer in {seconds:g} s") from None
 
 
 def _scripts(plan: Plan, yardstick: Yardstick) -> tuple[list[Script], Workload]:
@@ -182,11 +213,12 @@ class _Experiment:
     nonces: Iterator[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        rng = random.Random(self.plan.seed)
-        # The first digit is none that a tokenizer could take for the beginning of a shorter number.
+        # Not by the seed: a peer that goes on running must not know them from another experiment.
+        rng = random.SystemRandom()
         self.nonces = iter(lambda: str(rng.randrange(10 ** (NONCE_DIGITS - 1), 10**NONCE_DIGITS)), "")
 
     async def run(self) -> None:
+        """Raises BenchError and OSError, also in the middle: then the records are those until there."""
         names = [*self.plan.designs, *(peer.name for peer in self.peers)]
         for script in self.scripts:
             await self._calibrate(script)
@@ -312,11 +344,13 @@ class _Experiment:
         return CpuMeter(listening_pid(peer.address.http_url), engine=False)
 
     def _add_spans(self, played: Sequence[Played]) -> None:
+        played = [one for one in played if one.run.design not in self.far]
+        if not played:
+            return
         wanted = {response_id for one in played for response_id in one.response_ids if response_id is not None}
         spans = fetch_spans(self.server.url, wanted if all(one.run.error is None for one in played) else ())
         for one in played:
-            if one.run.design not in self.far:
-                add_spans(one, spans)
+            add_spans(one, spans)
 
 
 def _served(run: RunRecord) -> list[ServerTurn]:

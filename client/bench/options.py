@@ -17,6 +17,20 @@ from .presets import DEFAULT_PRESET, PRESETS, make_workload
 from .trace_file import Trace, load
 from .workload import Workload
 
+_NUMBERS: tuple[str, ...] = (
+    "tool_calls",
+    "prompt_tokens",
+    "append_tokens",
+    "output_tokens",
+    "tool_time",
+    "scale_tokens",
+    "scale_tool_time",
+    "max_tool_time",
+    "preset",
+)
+"""What a trace file says itself."""
+_DEFAULTS = {"scale_tokens": 1.0, "scale_tool_time": 1.0, "preset": DEFAULT_PRESET}
+
 _TEMPLATE_ROOM = 0.9
 """Of a context that was given: what a workload may fill before templates add their part."""
 
@@ -139,14 +153,21 @@ def make_parser() -> argparse.ArgumentParser:
     )
     workload.add_argument("--scale-tool-time", type=float, default=1.0, metavar="F")
     workload.add_argument("--max-tool-time", type=float, metavar="SECONDS")
-    workload.add_argument("--sessions", type=_count, default=1, metavar="N", help="different ones (default: 1)")
+    workload.add_argument(
+        "--sessions", type=_count, metavar="N", help="different ones (default: 1, or all of a trace file)"
+    )
     workload.add_argument("--seed", type=int, default=0, help="of the workload and of the order (default: 0)")
 
     how = parser.add_argument_group("how")
-    how.add_argument("--repeats", type=_count, default=5, help="of everything, in another order each time (default: 5)")
+    how.add_argument(
+        "--repeats",
+        type=_count,
+        default=6,
+        help="of every session, in another order each time (default: 6, the fewest that have intervals of 95%%)",
+    )
     how.add_argument("--rtt-ms", type=_milliseconds, default=0.0, metavar="MS", help="add so long a round trip")
     how.add_argument("--agents", type=_count, default=1, metavar="N", help="at once, each session after session")
-    how.add_argument("--load-seconds", type=_above_zero, default=10.0, metavar="S", help="how long (default: 10)")
+    how.add_argument("--load-seconds", type=_above_zero, default=10.0, metavar="S", help="how long; once (default: 10)")
     how.add_argument(
         "--slo-ttft-ms",
         type=_above_zero,
@@ -204,8 +225,10 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     objective = None
     if arguments.slo_ttft_ms is not None or arguments.slo_token_ms is not None:
         objective = Objective(arguments.slo_ttft_ms, arguments.slo_token_ms, arguments.slo_percentile)
-        if arguments.agents < 2:
-            raise BenchError("an objective is looked for among numbers of agents: give --agents, the most to try")
+    if arguments.agents > 1 and arguments.trace is not None:
+        raise BenchError("--trace shows sessions one by one: it can't go with --agents")
+    if objective is not None and arguments.agents < 2:
+        raise BenchError("an objective is looked for among numbers of agents: give --agents, the most to try")
     return Plan(
         engine=engine,
         workload=_workload(arguments),
@@ -227,12 +250,11 @@ def _plan(arguments: argparse.Namespace) -> Plan:
 
 def _workload(arguments: argparse.Namespace) -> Workload | Trace:
     if arguments.trace_file is not None:
+        given = [name for name in _NUMBERS if getattr(arguments, name) != _DEFAULTS.get(name)]
+        if given:
+            raise BenchError(f"--trace-file has its own numbers: --{given[0].replace('_', '-')} can't go with it")
         trace = load(arguments.trace_file)
-        return (
-            dataclasses.replace(trace, sessions=trace.sessions[: arguments.sessions])
-            if arguments.sessions > 1
-            else trace
-        )
+        return dataclasses.replace(trace, sessions=trace.sessions[: arguments.sessions])
     return make_workload(
         arguments.preset,
         tool_calls=arguments.tool_calls,
@@ -241,7 +263,7 @@ def _workload(arguments: argparse.Namespace) -> Workload | Trace:
         output_tokens=arguments.output_tokens,
         tool_time=arguments.tool_time,
         seed=arguments.seed,
-        sessions=arguments.sessions,
+        sessions=arguments.sessions or 1,
         scale_tokens=arguments.scale_tokens,
         scale_tool_time=arguments.scale_tool_time,
         max_tool_time=arguments.max_tool_time,
@@ -256,5 +278,9 @@ def check_files(arguments: argparse.Namespace) -> None:
     """
     files: Sequence[Path | None] = (arguments.report, arguments.json, arguments.trace)
     for file in files:
-        if file is not None and (not file.absolute().parent.is_dir() or file.is_dir()):
-            raise BenchError(f"{file} can't be written: there is no folder for it, or it is one")
+        if file is None:
+            continue
+        try:
+            file.open("ab").close()
+        except OSError as error:
+            raise BenchError(f"{file} can't be written: {error.strerror}") from None

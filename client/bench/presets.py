@@ -91,6 +91,9 @@ PRESETS: dict[str, Preset] = {
 
 DEFAULT_PRESET = "uniform"
 
+MAX_CALLS = 100_000
+"""A hundred times the longest sessions that were published; text for many more would take minutes to make."""
+
 
 def make_workload(
     preset: str = DEFAULT_PRESET,
@@ -120,6 +123,8 @@ def make_workload(
     chosen = PRESETS.get(preset)
     if chosen is None:
         raise BenchError(f"there is no workload {preset!r}; there are {', '.join(PRESETS)}")
+    if tool_calls is not None and tool_calls > MAX_CALLS:
+        raise BenchError(f"{tool_calls} tool calls are too many for a session: {MAX_CALLS} at most")
     for value, name, low in (
         (tool_calls, "tool calls", 0),
         (sessions, "sessions", 1),

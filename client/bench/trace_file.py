@@ -19,7 +19,7 @@ from .workload import Session, ToolUse, Turn, Workload
 
 VERSION = 1
 MAX_BYTES = 1 << 30
-MAX_TOKENS = 10_000_000
+MAX_TOKENS = 1_000_000
 MAX_SECONDS = 1e6
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_TOKENS)]

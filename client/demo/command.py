@@ -6,21 +6,19 @@ import argparse
 import io
 import json
 import re
-import signal
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
+
+from ..termination import ended_by_signals
 
 if TYPE_CHECKING:
     from .report import Report
 
 FIXED, NOT_FIXED, NOT_STARTED = 0, 1, 2
-TERMINATED = 128 + signal.SIGTERM
 
 DEFAULT_SEED = 1
 """Not 0: that repository is the one of the first twenty that the demo model fails at."""
@@ -39,7 +37,7 @@ def demo(argv: list[str]) -> int:
     from .server import ServerNotStarted
 
     try:
-        with _ended_by_sigterm():
+        with ended_by_signals():
             reports = _reports(options)
         if options.json is not None:
             _write_json(options.json, options.seeds, reports)
@@ -130,30 +128,3 @@ def _write_json(path: Path, seeds: Sequence[int], reports: Sequence[Report]) -> 
         path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise _UnusableFile(f"--json: {error}") from error
-
-
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM unwind the stack, so that the server and the temporary directory go too; exit code 143."""
-    terminated = False
-
-    def end(number: int, frame: FrameType | None) -> None:
-        nonlocal terminated
-        terminated = True
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for a shell script's background job
-            raise SystemExit(TERMINATED)
-        # By way of SIGINT, which asyncio turns into a cancellation: an exception here would hit whatever task runs.
-        signal.raise_signal(signal.SIGINT)
-
-    if threading.current_thread() is not threading.main_thread():  # signal handlers belong to that one
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    except KeyboardInterrupt:
-        if terminated:
-            raise SystemExit(TERMINATED) from None
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,7 +21,8 @@ from caesura.client.bench.load import Objective
 from caesura.client.bench.options import make_parser, plans_of
 from caesura.client.bench.plan import CostModel, Engine, Plan
 from caesura.client.bench.presets import make_workload
-from caesura.client.bench.records import Results
+from caesura.client.bench.records import LimitTurn, Results
+from caesura.client.bench.yardstick import Yardstick
 
 FAST = ["--tokens-per-second", "4000", "--cost-model", "prefill=100000", "--quiet"]
 SMALL = ["--tool-calls", "3", "--prompt-tokens", "60", "--append-tokens", "30", "--output-tokens", "40"]
@@ -189,6 +194,9 @@ def test_a_session_that_breaks_off_is_told(folder: Path, served: Any) -> None:
         (["--model", "/nowhere.gguf"], "nowhere.gguf"),
         (["--shape", "9t"], "9t"),
         (["--ctx", "100", "--tool-calls", "5"], "does not fit"),
+        (["--tool-calls", "1000000"], "too many"),
+        (["--agents", "2", "--trace", "/tmp/never.json"], "--agents"),
+        (["--trace-file", "/nowhere.jsonl", "--tool-calls", "3"], "--tool-calls"),
         ([*FAST, *SMALL, "--designs", "e", "--peer", "p=http://127.0.0.1:1"], "127.0.0.1:1"),
         ([*FAST, *SMALL, "--designs", "e", "--server-option=--nonsense"], "nonsense"),
     ],
@@ -218,6 +226,57 @@ def test_raw_data_of_something_else_is_refused(folder: Path, capsys: pytest.Capt
         (folder / "other.json").write_text(text)
         assert bench(["--from", str(folder / "other.json")]) == NOT_STARTED
         assert "other.json" in capsys.readouterr().err
+
+
+def test_what_was_measured_is_kept_when_it_breaks_off(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = folder / "partial.json"
+    limit, times = Yardstick.limit, iter([True])
+
+    def once(yardstick: Yardstick, turns: Sequence[tuple[int, int, int]]) -> list[LimitTurn]:
+        if next(times, False):
+            return limit(yardstick, turns)
+        raise BenchError("the yardstick is gone")
+
+    monkeypatch.setattr(Yardstick, "limit", once)
+    arguments = [*FAST, *SMALL, "--designs", "e", "--repeats", "40", "--seed", "3", "--json", str(file)]
+    assert bench(arguments) == FAILED
+    (results,) = read(file)
+    assert results.settings["broken_off"] == "the yardstick is gone"
+    assert results.runs
+    assert "broken off: the yardstick is gone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_leaves_nothing_behind(folder: Path, number: signal.Signals, code: int) -> None:
+    temporary = folder / number.name
+    temporary.mkdir()
+    raw = folder / f"{number.name}.json"
+    arguments = [*FAST, *SMALL, "--repeats", "10000", "--designs", "e", "--json", str(raw)]
+    arguments.remove("--quiet")
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from caesura.client.command_line import main; sys.exit(main(sys.argv[1:]))",
+        "bench",
+        *arguments,
+    ]
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "repeat 2" in line:
+                break
+        process.send_signal(number)
+        process.communicate(timeout=60)
+    assert process.returncode == code
+    assert list(temporary.glob("caesura-bench-*")) == []
+    (results,) = read(raw)
+    assert results.runs
+    assert results.settings["broken_off"] == "interrupted"
 
 
 def plan_of(*arguments: str) -> Plan:

@@ -19,8 +19,8 @@ FORMAT = Path(__file__).parents[3] / "spec" / "TRACE_FORMAT.md"
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 SECONDS = st.floats(0, 1e6)
-TOOLS = st.lists(st.builds(ToolUse, SECONDS, st.integers(0, 10**7)), min_size=1, max_size=3).map(tuple)
-LENGTH = st.integers(1, 10**7)
+TOOLS = st.lists(st.builds(ToolUse, SECONDS, st.integers(0, 10**6)), min_size=1, max_size=3).map(tuple)
+LENGTH = st.integers(1, 10**6)
 NUMBERS = st.builds(
     lambda prompt, turns, last: Session(prompt, (*turns, Turn(last))),
     LENGTH,
