@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import msgspec
+
 from .caveats import caveats
-from .costs import costs_of
+from .costs import added_rtt_ms, costs_of
 from .design_analysis import design_figures
 from .design_figures import DesignFigures
 from .load_analysis import LoadFigures, largest_meeting, load_figures
-from .records import Results
+from .records import Results, RunRecord
 from .statistics import median
 
 
@@ -45,7 +47,11 @@ class Analysis:
 
 
 def analyse(results: Results) -> Analysis:
-    """All figures of one experiment."""
+    """All figures of one experiment. A run without turns counts as failed.
+
+    :raises ValueError: its settings are not what an experiment writes.
+    """
+    results = _judged(results)
     costs = costs_of(results)
     by_design = {info.key: [cost for cost in costs if cost.run.design == info.key] for info in results.designs}
     loads = [load_figures(load) for load in results.loads]
@@ -60,10 +66,21 @@ def analyse(results: Results) -> Analysis:
         workload=str(results.workload.get("name", "")),
         calls=median(calls) if calls else 0.0,
         repeats=len({run.repeat for run in results.runs}),
-        rtt_ms=float(results.settings.get("rtt_ms") or 0),
+        rtt_ms=added_rtt_ms(results),
         limit_rate=sum(turn.sampled - 1 for turn in decoded) * 1e9 / decode_ns if decode_ns else None,
         designs=[design_figures(results, info, by_design) for info in results.designs],
         loads=loads,
         largest=largest_meeting(loads),
         warnings=caveats(results),
     )
+
+
+def _judged(results: Results) -> Results:
+    loads = [msgspec.structs.replace(load, runs=[_failed_if_empty(run) for run in load.runs]) for load in results.loads]
+    return msgspec.structs.replace(results, runs=[_failed_if_empty(run) for run in results.runs], loads=loads)
+
+
+def _failed_if_empty(run: RunRecord) -> RunRecord:
+    if run.turns or run.error is not None:
+        return run
+    return msgspec.structs.replace(run, error="it has no turns")

@@ -8,9 +8,10 @@ from typing import Any
 from .costs import REFERENCE, RunCost
 from .noise import judge
 from .records import DesignInfo, Results
+from .statistics import median_ranks
 
-FEW_REPEATS = 5
-"""With fewer, an interval is hardly more than the smallest and the largest value."""
+FEW_REPEATS = 6
+"""With fewer, even the interval from the smallest to the largest value covers less than 95%."""
 OTHER_TOKENS = 0.02
 """Part of the tokens asked for by which a design may differ before it is told: none of the ones that can be forced
 differs at all, while a peer ends a turn where it likes."""
@@ -25,7 +26,10 @@ def caveats(results: Results) -> list[str]:
     if results.runs and repeats < 2:
         found.append("One repeat: there are no intervals.")
     elif results.runs and repeats < FEW_REPEATS:
-        found.append(f"{repeats} repeats: an interval is hardly more than the smallest and the largest value.")
+        found.append(
+            f"{repeats} repeats: intervals are the smallest and the largest value, "
+            f"which hold a median with a probability of {median_ranks(repeats)[1]:.1%}."
+        )
     if results.runs and not results.limits:
         found.append("The limit was not measured: there is no efficiency, and no overhead.")
     elif results.limits and not any(

@@ -11,6 +11,7 @@ and after the rollout as done/append (:data:`REFERENCE`) had them, which does th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,7 +37,8 @@ class TurnCost:
               tools, a round trip, and this turn's prefill on the engine alone.
     context:  tokens in the context when the turn's first token was sampled.
     sampled:  tokens, by the server's or the answer's own count.
-    stream:   from the first event that carries output to the last.
+    stream:   from the first token, as the engine sampled it, to the turn's last event. Without the server's spans from
+              the first event that carries output, which may come many tokens later: a call's begins with its name.
     """
 
     wall: int
@@ -83,7 +85,17 @@ def costs_of(results: Results) -> list[RunCost]:
 
 def round_trip(results: Results) -> float:
     """Nanoseconds that a round trip takes on the network of the experiment: what it added. Loopback counts as 0."""
-    return float(results.settings.get("rtt_ms") or 0) * 1e6
+    return added_rtt_ms(results) * 1e6
+
+
+def added_rtt_ms(results: Results) -> float:
+    """:raises ValueError: the settings say something that is no time."""
+    rtt = results.settings.get("rtt_ms")
+    if rtt is None:
+        return 0.0
+    if isinstance(rtt, bool) or not isinstance(rtt, int | float) or not 0 <= rtt < math.inf:
+        raise ValueError(f"the setting rtt_ms is no number of milliseconds: {rtt!r}")
+    return float(rtt)
 
 
 def cost_of_turn(turn: TurnRecord) -> TurnCost:
@@ -128,7 +140,7 @@ def _turn(turn: TurnRecord, before: TurnRecord | None, limit: LimitTurn | None, 
         boundary=boundary,
         context=_context(turn, limit),
         sampled=turn.server.sampled if turn.server is not None else usage_of(turn)[2],
-        stream=turn.last_event - turn.first_token,
+        stream=turn.last_event - (turn.first_token if turn.server is None else turn.server.first_token),
     )
 
 

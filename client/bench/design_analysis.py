@@ -58,7 +58,7 @@ def design_figures(results: Results, info: DesignInfo, by_design: Mapping[str, l
         connect_ms=median([run.run.connect_ns / MS for run in runs]) if runs else 0.0,
         cpu_ms=_cpu(runs, len(turns)),
         stream_rate=_over_repeats(runs, _stream_rate),
-        growth=growth_of(repeats),
+        growth=growth_of(repeats, round_trip(results)),
         notes=notes_on(info, runs, results),
         series=_series(runs),
     )
@@ -120,7 +120,7 @@ def _less(ratio: Estimate | None) -> Estimate | None:
         return None
     low = None if ratio.high is None else 1 - ratio.high
     high = None if ratio.low is None else 1 - ratio.low
-    return Estimate(1 - ratio.value, low, high, ratio.repeats)
+    return Estimate(1 - ratio.value, low, high, ratio.repeats, ratio.coverage)
 
 
 def _present(estimates: dict[str, Estimate | None]) -> dict[str, Estimate]:

@@ -37,7 +37,8 @@ class DesignFigures:
     tokens:      of a session, mean: given, decoded (computed), reused, sampled; None where the server doesn't say.
     bytes_up, bytes_down, events: of a session, mean. connect_ms: median.
     cpu_ms:      processor time of a turn by process, mean.
-    stream_rate: tokens a second while a turn streams, as the client sees it.
+    stream_rate: tokens a second while a turn streams: from its first token in the engine (of a peer: from the first
+                 event that carries output) until the client has read its last event.
     """
 
     key: str

@@ -25,7 +25,7 @@ from .delay import delay_proxy
 from .driver import BenchError, Driver
 from .drivers import DESIGNS, Peer, detect_peer, make_driver, make_peer_driver
 from .environment import environment
-from .load import closed_loop, largest
+from .load import Objective, closed_loop, largest
 from .noise import Probe
 from .plan import LIMIT, Plan
 from .records import LimitRecord, LoadRecord, Results, RunRecord, ServerTurn
@@ -46,6 +46,9 @@ INTERRUPTED = "interrupted"
 
 WARM_UP = "warm-up"
 _WARM_UP_TURNS = 2
+
+LOADS = 3
+"""How often a load is measured, that counts."""
 
 DETECTION_SECONDS = 60.0
 """For a peer's first answers: its model may still be loading."""
@@ -225,11 +228,10 @@ class _Experiment:
         if self.plan.warm_up:
             for name in names:
                 await self._warm_up(name)
-        if self.plan.agents > 1:
-            for name in names:
-                await self._load(name)
-            return
         rng = random.Random(self.plan.seed)
+        if self.plan.agents > 1:
+            await self._loads(names, rng)
+            return
         for repeat in range(self.plan.repeats):
             entries = [*names, LIMIT]
             rng.shuffle(entries)
@@ -295,12 +297,18 @@ class _Experiment:
 
     # --- many at once -----------------------------------------------------------------------------------------------
 
-    async def _load(self, name: str) -> None:
-        objective = self.plan.objective
-        if objective is None:
-            load = await self._measure(name, self.plan.agents)
-            self.results.loads.append(load)
+    async def _loads(self, names: list[str], rng: random.Random) -> None:
+        if self.plan.objective is not None:
+            for name in names:
+                await self._search(name, self.plan.objective)
             return
+        for _ in range(min(LOADS, self.plan.repeats)):
+            rng.shuffle(names)
+            for name in names:
+                self.results.loads.append(await self._measure(name, self.plan.agents))
+
+    async def _search(self, name: str, objective: Objective) -> None:
+        """The largest number of agents, which is measured some more: by one measurement nobody knows how it scatters."""
         search = await largest(
             lambda agents: self._measure(name, agents),
             lambda load: objective.is_met(load, self.scripts),
@@ -309,6 +317,10 @@ class _Experiment:
         self.results.loads += search.tried
         more = " at least" if search.bounded else ""
         self.say(f"{name}: {search.agents} agents{more} meet {objective}")
+        for _ in range(LOADS - 1 if search.agents else 0):
+            load = await self._measure(name, search.agents)
+            load.meets = objective.is_met(load, self.scripts)
+            self.results.loads.append(load)
 
     async def _measure(self, name: str, agents: int) -> LoadRecord:
         self.probe()

@@ -15,7 +15,8 @@ FEWEST_TURNS = 6
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """Cost: milliseconds of a turn without its tools. The first turn, which computes the prompt, is left out.
+    """Cost: milliseconds of a turn without its tools and without the round trip that was added, which is the same at
+    any length of history. The first turn, which computes the prompt, is left out.
 
     cost:      a line through cost over context, slope in ms per 1,000 tokens.
     over_limit: the same, the engine's own cost of each turn subtracted.
@@ -35,16 +36,24 @@ class Growth:
     tokens: int
 
 
-def growth_of(repeats: Sequence[Sequence[RunCost]]) -> Growth | None:
-    """Of one design, given its runs, a group a repeat. None for sessions of a few turns."""
+def growth_of(repeats: Sequence[Sequence[RunCost]], rtt: float = 0.0) -> Growth | None:
+    """Of one design, given its runs, a group a repeat, and the added round trip (nanoseconds). None for sessions of a
+    few turns."""
+
+    def cost(turn: TurnCost) -> float | None:
+        return turn.work - rtt
+
+    def over_limit(turn: TurnCost) -> float | None:
+        return None if turn.limit is None else turn.work - rtt - turn.limit
+
     runs = [run for group in repeats for run in group]
     if not any(len(run.turns) > FEWEST_TURNS for run in runs):
         return None
     return Growth(
-        cost=_line(repeats, _work),
-        over_limit=_line(repeats, _over_limit),
-        tail_head=_tail_head(repeats, _work),
-        tail_head_over_limit=_tail_head(repeats, _over_limit),
+        cost=_line(repeats, cost),
+        over_limit=_line(repeats, over_limit),
+        tail_head=_tail_head(repeats, cost),
+        tail_head_over_limit=_tail_head(repeats, over_limit),
         tail_head_of_limit=_tail_head(repeats, _limit),
         turns=max(len(run.turns) for run in runs),
         tokens=max((turn.context or 0 for run in runs for turn in run.turns), default=0),
@@ -87,13 +96,5 @@ def _tail_head(repeats: Sequence[Sequence[RunCost]], cost: Callable[[TurnCost], 
     return estimate_median(ratios)
 
 
-def _work(turn: TurnCost) -> float | None:
-    return turn.work
-
-
 def _limit(turn: TurnCost) -> float | None:
     return turn.limit
-
-
-def _over_limit(turn: TurnCost) -> float | None:
-    return None if turn.limit is None else turn.work - turn.limit

@@ -167,7 +167,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     how.add_argument("--rtt-ms", type=_milliseconds, default=0.0, metavar="MS", help="add so long a round trip")
     how.add_argument("--agents", type=_count, default=1, metavar="N", help="at once, each session after session")
-    how.add_argument("--load-seconds", type=_above_zero, default=10.0, metavar="S", help="how long; once (default: 10)")
+    how.add_argument(
+        "--load-seconds", type=_above_zero, default=10.0, metavar="S", help="how long, three times (default: 10)"
+    )
     how.add_argument(
         "--slo-ttft-ms",
         type=_above_zero,

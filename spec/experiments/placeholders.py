@@ -4,7 +4,7 @@
 ``{{PATH}}``             a text or a whole number of the data
 ``{{PATH:SPEC}}``        a number by a format: ``.1f``, ``,.0f``, ``.0%``. An estimate gives its value
 ``{{PATH±SPEC}}``        an estimate with its interval: ``12.3 (12.1 to 12.6)``
-``{{verdict PATH}}``     a target: ``reached (98.1%; target >= 97%)``, ``missed (...)``, ``not told (...)``
+``{{verdict PATH}}``     a target: ``reached (98.1%; target >= 97%)``, ``missed (...)``, ``not told: why (...)``
 ``{{NAME: ARGUMENTS}}``  a part that is a function of the data: ``table``, ``figure``, ``list``
 =======================  ===================================================================================
 
@@ -76,8 +76,16 @@ def with_interval(estimate: Any, spec: str, path: str = "a value") -> str:
 def verdict(target: Any, path: str = "a target") -> str:
     if not isinstance(target, Mapping) or not {"target", "value", "reached"} <= target.keys():
         raise PaperError(f"{path} is no target")
-    outcome = f"{_OUTCOMES[target['reached']]} ({target['value']}; target {target['target']}"
-    return outcome + (f"; {target['remark']})" if target.get("remark") else ")")
+    told = target["reached"] is not None
+    remark = f"; {target['remark']}" if told and target.get("remark") else ""
+    return f"{outcome(target)} ({target['value']}; target {target['target']}{remark})"
+
+
+def outcome(target: Mapping[str, Any]) -> str:
+    """``reached``, ``missed``, or ``not told: why``."""
+    reached = target["reached"]
+    why = f": {target['remark']}" if reached is None and target.get("remark") else ""
+    return _OUTCOMES[reached] + why
 
 
 def _filled(text: str, data: Data, parts: Mapping[str, Part]) -> str:

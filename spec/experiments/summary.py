@@ -12,7 +12,7 @@ from caesura.client.bench.targets import Target, targets
 
 DIGITS = 6
 """Significant ones: more is noise, and every digit is in the repository's history for good."""
-_ENVIRONMENT = ("cpu", "cores", "usable_cores", "memory_bytes", "os", "kernel", "python", "versions", "model")
+_ENVIRONMENT = ("cpu", "cores", "usable_cores", "memory_bytes", "os", "python", "versions", "model")
 
 
 def summarise(results: Results, analysis: Analysis, command: Sequence[str], left_out: Sequence[str]) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def summarise(results: Results, analysis: Analysis, command: Sequence[str], left
     found = {
         **data,
         "designs": designs,
-        "targets": {slug(target.name): _as_data(target) for target in targets(analysis) or _of_loads(analysis)},
+        "targets": {slug(target.name): _as_data(target) for target in targets(analysis)},
         "command": " ".join(command),
         "left_out": list(left_out),
         "began_at": results.began_at,
@@ -43,14 +43,6 @@ def summarise(results: Results, analysis: Analysis, command: Sequence[str], left
 def slug(name: str) -> str:
     """A name of a path: ``end-to-end-time-of-e-below-a``."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-
-
-def _of_loads(analysis: Analysis) -> list[Target]:
-    """What is to be reached where there is nothing but load."""
-    rates = [load.tokens_per_second or 0.0 for load in analysis.loads if load.design in ("e", "f")]
-    if not rates:
-        return []
-    return [Target("streamed in all, one server", ">= 4,000 tokens/s", f"{max(rates):,.0f}", max(rates) >= 4000)]
 
 
 def _as_data(target: Target) -> dict[str, Any]:

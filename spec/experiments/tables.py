@@ -7,7 +7,7 @@ from typing import Any
 
 from caesura.client.bench.stages import GROUPS, grouped
 
-from .placeholders import Data, PaperError, lookup, number, with_interval
+from .placeholders import Data, PaperError, lookup, number, outcome, with_interval
 
 NONE = "-"
 
@@ -127,16 +127,18 @@ def _cpu(arms: Arms) -> str:
 
 
 def _targets(arms: Arms) -> str:
-    outcomes = {True: "reached", False: "**missed**", None: "not told"}
     return _rows(
         ("what was to be reached", "arm", "target", "measured", "outcome"),
         [
-            (target["name"], arm, target["target"], target["value"], outcomes[target["reached"]])
+            (target["name"], arm, target["target"], target["value"], _outcome(target))
             for arm, each in arms.items()
             for target in each["targets"].values()
-            if target["reached"] is not None
         ],
     )
+
+
+def _outcome(target: Mapping[str, Any]) -> str:
+    return {True: "reached", False: "**missed**", None: outcome(target)}[target["reached"]]
 
 
 def _sweep(arms: Arms) -> str:
@@ -218,9 +220,9 @@ def _ours(arms: Arms) -> list[Any]:
 
 def _missed(each: Mapping[str, Any]) -> list[str]:
     return [
-        f"{target['name']}: {target['value']}, target {target['target']}"
+        f"{target['name']}: {target['value']}, target {target['target']}; {outcome(target)}"
         for target in each["targets"].values()
-        if target["reached"] is False
+        if target["reached"] is not True
     ]
 
 

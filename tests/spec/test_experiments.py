@@ -215,6 +215,21 @@ def test_a_verdict_is_what_was_reached(reached: bool | None, text: str) -> None:
     assert fill("{{verdict arm.t}}", {"arm": {"t": target}}, {}) == text
 
 
+def test_what_is_not_told_is_listed_with_its_reason() -> None:
+    target = {"name": "T", "target": ">= 97%", "value": "98%", "reached": None, "remark": "measured once"}
+    reached = {**target, "name": "R", "reached": True, "remark": ""}
+    data = {"arm": {"targets": {"t": target, "r": reached, "m": {**reached, "name": "M", "reached": False}}}}
+    assert fill("{{verdict arm.targets.t}}", data, {}) == "not told: measured once (98%; target >= 97%)"
+    listed = fill("{{list: missed arm}}", data, tables.PARTS).splitlines()
+    assert listed == ["- arm: T: 98%, target >= 97%; not told: measured once", "- arm: M: 98%, target >= 97%; missed"]
+    rows = fill("{{table: targets arm}}", data, tables.PARTS).splitlines()[2:]
+    assert rows == [
+        "| T | arm | >= 97% | 98% | not told: measured once |",
+        "| R | arm | >= 97% | 98% | reached |",
+        "| M | arm | >= 97% | 98% | **missed** |",
+    ]
+
+
 def test_what_was_not_measured_is_said_to_be_so() -> None:
     assert fill("{{arm.x:.1f}}", {"arm": {"x": None}}, {}) == "not measured"
 

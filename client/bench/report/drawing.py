@@ -40,13 +40,15 @@ _STYLE: Any = {
 }
 
 
-def svg(name: str, height: float, draw: Callable[[Figure], None]) -> str:
+def svg(name: str, height: float, draw: Callable[[Figure], None], note: str = "") -> str:
     """What ``draw`` puts into a figure, as an ``<svg>`` element. ``name`` is different for each figure of a page: ids
-    inside of it depend on it."""
+    inside of it depend on it. ``note`` stands in the upper right corner."""
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         FigureCanvasSVG(figure)
         draw(figure)
+        if note:
+            figure.suptitle(note, x=0.995, ha="right", fontsize=9, color="#A84300")
         file = io.StringIO()
         with warnings.catch_warnings():
             # The reader's fonts show the text, whatever the font has that it is measured with.

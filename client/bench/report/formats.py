@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from ..records import Results
-from ..statistics import Estimate
+from ..statistics import CONFIDENCE, Estimate
 
 NONE = "-"
 
@@ -88,7 +88,7 @@ def changed(saved: Estimate | None) -> Estimate | None:
     """What is saved, as the change that it is: -40% where 40% is saved."""
     if saved is None or saved.low is None or saved.high is None:
         return saved and Estimate(-saved.value, None, None, saved.repeats)
-    return Estimate(-saved.value, -saved.high, -saved.low, saved.repeats)
+    return Estimate(-saved.value, -saved.high, -saved.low, saved.repeats, saved.coverage)
 
 
 def printable(text: str) -> str:
@@ -114,6 +114,20 @@ def banner(results: Results) -> str | None:
     if not results.simulated:
         return None
     return f"SIMULATED ENGINE: no model computed anything. Its parameters: {settings(results.engine) or 'unknown'}."
+
+
+def simulated_note(simulated: Iterable[bool]) -> str:
+    """For a title or a corner of what shows several experiments, or one; empty if all were real."""
+    each = list(simulated)
+    return "" if not any(each) else "simulated" if all(each) else "partly simulated"
+
+
+def interval_name(estimates: Iterable[Estimate | None]) -> str:
+    """What intervals of medians may be called: by the least that one of them covers."""
+    covered = [each.coverage for each in estimates if each is not None and each.coverage is not None]
+    if not covered or min(covered) >= CONFIDENCE:
+        return f"{CONFIDENCE:.0%} interval"
+    return f"{min(covered) * 100:.3g}% interval"
 
 
 def verdict(reached: bool | None) -> str:

@@ -13,7 +13,7 @@ from ..stages import MEANING
 from ..targets import Target, targets
 from . import plots
 from .definitions import DEFINITIONS
-from .formats import banner, change, changed, duration, rate, share, verdict
+from .formats import banner, change, changed, duration, rate, share, simulated_note, verdict
 from .html import Content, Markup, bullets, element, embedded_json, figure, join, lines_of, table, terms, text
 from .page_tables import (
     boundaries_table,
@@ -34,6 +34,8 @@ TITLE = "The cost of an agent loop"
 def page_of(results: Sequence[Results], analyses: Sequence[Analysis]) -> str:
     """The page, given each experiment's raw data and what was found in it."""
     single = len(results) == 1
+    note = simulated_note(each.simulated for each in results)
+    heading = f"{TITLE} ({note})" if note else TITLE
     sections: list[Markup] = []
     if not single:
         sections += [element("h2", "All experiments"), _overview(analyses), *_sweeps(analyses)]
@@ -49,20 +51,22 @@ def page_of(results: Sequence[Results], analyses: Sequence[Analysis]) -> str:
             "p",
             "All stamps of all turns, from which every figure here was computed, are in this file: in the element ",
             element("code", "#results"),
-            ", as JSON. Times are nanoseconds of one monotonic clock.",
+            ", as JSON: a list of experiments, as ",
+            element("code", "caesura bench --from"),
+            " reads it. Times are nanoseconds of one monotonic clock.",
         ),
         element("p", element("button", "Save results.json", id="download", type="button")),
-        embedded_json(msgspec.json.encode(results[0] if single else list(results)), "results"),
+        embedded_json(msgspec.json.encode(list(results)), "results"),
     ]
     head = join(
         [
             Markup('<meta charset="utf-8">'),
             Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-            element("title", f"{TITLE}: {results[0].arm}" if single else TITLE),
+            element("title", f"{heading}: {results[0].arm}" if single else heading),
             element("style", Markup(CSS)),
         ]
     )
-    body = join([element("h1", TITLE), *sections, element("script", Markup(SCRIPT))])
+    body = join([element("h1", heading), *sections, element("script", Markup(SCRIPT))])
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n'
 
 
@@ -80,7 +84,7 @@ def _experiment(results: Results, analysis: Analysis, number: int, single: bool)
     ]
     parts: list[Markup] = []
     if not single:
-        parts.append(element("h2", f"{number + 1}. {analysis.workload}, {results.arm}"))
+        parts.append(element("h2", _name(analysis, number + 1)))
     parts += [
         element("p", f"{lead}. {description}", class_="lead"),
         element("p", simulated, class_="simulated") if simulated else Markup(""),
@@ -152,7 +156,7 @@ def _overview(analyses: Sequence[Analysis]) -> Markup:
         e = each.design("e")
         saved = e.saved.get("a") if e else None
         return [
-            f"{number}. {each.workload}, {each.arm}",
+            _name(each, number),
             f"{each.calls:g}",
             rate(each.limit_rate) if each.limit_rate else "-",
             f"{each.rtt_ms:g} ms",
@@ -184,3 +188,7 @@ def _sweeps(analyses: Sequence[Analysis]) -> list[Markup]:
         )
         for which, sweep in SWEEPS.items()
     ]
+
+
+def _name(analysis: Analysis, number: int) -> str:
+    return f"{number}. {analysis.workload}, {analysis.arm}" + (" (simulated)" if analysis.simulated else "")

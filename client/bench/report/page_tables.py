@@ -8,10 +8,8 @@ from ..analysis import Analysis
 from ..design_figures import DesignFigures
 from ..stages import API_OTHER, group_of, grouped
 from ..statistics import Estimate
-from .formats import NONE, Form, change, changed, count, duration, factor, objective, rate, share, size
+from .formats import NONE, Form, change, changed, count, duration, factor, interval_name, objective, rate, share, size
 from .html import Content, Markup, element, join, table
-
-INTERVALS = "Medians over repeats; in small print, their 95% intervals."
 
 
 def with_interval(estimate: Estimate | None, form: Form) -> Markup:
@@ -34,7 +32,7 @@ def sessions_table(analysis: Analysis) -> Markup:
         ]
 
     heads = ("design", "T", "T*", "T*/T", "T vs a", "TTFT", "sessions")
-    return table(heads, [cells(design) for design in analysis.designs], INTERVALS)
+    return table(heads, [cells(design) for design in analysis.designs], _intervals(analysis, "of TTFT"))
 
 
 def comparison_table(analysis: Analysis) -> Markup:
@@ -44,7 +42,7 @@ def comparison_table(analysis: Analysis) -> Markup:
         [design.key, *(with_interval(changed(design.saved.get(key)), change) for key in keys)]
         for design in analysis.designs
     ]
-    return table(("T of", *(f"vs {key}" for key in keys)), rows, INTERVALS)
+    return table(("T of", *(f"vs {key}" for key in keys)), rows, _intervals(analysis))
 
 
 def stages_table(analysis: Analysis) -> Markup:
@@ -82,7 +80,8 @@ def boundaries_table(analysis: Analysis) -> Markup:
         ]
 
     heads = ("design", "overhead", "p90", "p99", "(T - T*) / N", "boundary", "p99", "TTFT", "p99", "TTFT vs a")
-    return table(heads, [cells(design) for design in analysis.designs], INTERVALS)
+    caption = _intervals(analysis, "of overhead, boundary and TTFT")
+    return table(heads, [cells(design) for design in analysis.designs], caption)
 
 
 def growth_table(analysis: Analysis) -> Markup:
@@ -109,7 +108,7 @@ def growth_table(analysis: Analysis) -> Markup:
         "over the engine's own",
         "the engine alone",
     )
-    return table(heads, rows, INTERVALS) if rows else Markup("")
+    return table(heads, rows, _intervals(analysis, "of slopes")) if rows else Markup("")
 
 
 def tokens_table(analysis: Analysis) -> Markup:
@@ -162,3 +161,11 @@ def loads_table(analysis: Analysis) -> Markup:
 
 def _title(design: DesignFigures) -> Markup:
     return join([design.key, element("small", design.title)]) if design.title != design.key else join([design.key])
+
+
+def _intervals(analysis: Analysis, bootstrap: str = "") -> str:
+    """``bootstrap``: which of them are no intervals of a median of repeats."""
+    name = interval_name(design.session_ms for design in analysis.designs)
+    return f"Medians over repeats; in small print, their {name}s" + (
+        f", {bootstrap} bootstrap ones." if bootstrap else "."
+    )

@@ -20,6 +20,7 @@ Event = dict[str, Any]
 
 CLIENT, SERVER, ENGINE = 1, 2, 3
 PROCESSES = {CLIENT: "client", SERVER: "server", ENGINE: "engine"}
+"""Where no model computed anything, the engine is called simulated."""
 TOOLS = 100
 """Threads for tools of a session: so far from those of the next one."""
 
@@ -36,7 +37,10 @@ def trace_of(results: Results, runs: Sequence[RunRecord] | None = None) -> dict[
     """The trace, as the object that the file holds."""
     shown = first_runs(results) if runs is None else list(runs)
     origin = min((_first_stamp(run) for run in shown), default=0)
-    events: list[Event] = [_named("process_name", pid, 0, name) for pid, name in PROCESSES.items()]
+    events: list[Event] = [
+        _named("process_name", pid, 0, f"{name} (simulated)" if pid == ENGINE and results.simulated else name)
+        for pid, name in PROCESSES.items()
+    ]
     for at, run in enumerate(shown):
         events += _RunTrace(run, 1 + at * TOOLS, origin).events()
     return {

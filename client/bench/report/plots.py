@@ -14,7 +14,7 @@ from ..load_analysis import LoadFigures
 from ..stages import GROUPS, grouped
 from ..statistics import ecdf
 from .drawing import legend_below, milliseconds, svg, whole_numbers
-from .formats import printable
+from .formats import printable, simulated_note
 from .palette import HATCHES, STAGES, Look, looks
 
 BETWEEN = "between turns"
@@ -50,7 +50,7 @@ def stages_plot(analysis: Analysis, name: str) -> str | None:
             axes.xaxis.set_major_locator(MaxNLocator(6))
         legend_below(figure, panels[0], 6)
 
-    return svg(name, 1.7 + 0.42 * len(designs), draw)
+    return svg(name, 1.7 + 0.42 * len(designs), draw, simulated_note([analysis.simulated]))
 
 
 def cost_plot(analysis: Analysis, name: str) -> str | None:
@@ -87,7 +87,7 @@ def overhead_plot(analysis: Analysis, name: str) -> str | None:
         axes.set_ylim(0, 1.02)
         legend_below(figure, axes, 3)
 
-    return svg(name, 3.9, draw)
+    return svg(name, 3.9, draw, simulated_note([analysis.simulated]))
 
 
 def loads_plot(analysis: Analysis, name: str) -> str | None:
@@ -120,7 +120,7 @@ def loads_plot(analysis: Analysis, name: str) -> str | None:
             whole_numbers(axes)
         legend_below(figure, left, 8)
 
-    return svg(name, 3.6, draw)
+    return svg(name, 3.6, draw, simulated_note([analysis.simulated]))
 
 
 def _session(design: DesignFigures) -> dict[str, float]:
@@ -175,7 +175,7 @@ def _by_turn(
         whole_numbers(axes)
         legend_below(figure, axes, 3)
 
-    return svg(name, 4.2, draw)
+    return svg(name, 4.2, draw, simulated_note([analysis.simulated]))
 
 
 def _line(axes: Axes, x: Sequence[float], y: Sequence[float], look: Look, label: str) -> None:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from ..analysis import Analysis
 from ..statistics import Estimate
 from .drawing import legend_below, milliseconds, svg
-from .formats import printable
+from .formats import printable, simulated_note
 from .palette import looks
 
 REFERENCE = "e"
@@ -89,7 +89,8 @@ def sweep_plot(analyses: Sequence[Analysis], which: str, name: str) -> str | Non
         most = max(grid.flat, key=lambda axes: len(axes.get_legend_handles_labels()[0]))
         legend_below(figure, most, 3)
 
-    return svg(name, 0.9 + 3.0 * rows, draw)
+    shown = [each.simulated for _, points in panels for _, each in points]
+    return svg(name, 0.9 + 3.0 * rows, draw, simulated_note(shown))
 
 
 def speed_up(analysis: Analysis, other: str) -> Estimate | None:
@@ -99,7 +100,7 @@ def speed_up(analysis: Analysis, other: str) -> Estimate | None:
     if saved is None or saved.value >= 1:
         return None
     low, high = (None if end is None or end >= 1 else 1 / (1 - end) for end in (saved.low, saved.high))
-    return Estimate(1 / (1 - saved.value), low, high, saved.repeats)
+    return Estimate(1 / (1 - saved.value), low, high, saved.repeats, saved.coverage)
 
 
 def _panels(analyses: Sequence[Analysis], sweep: Sweep) -> list[tuple[str, list[tuple[float, Analysis]]]]:

@@ -23,6 +23,7 @@ from .formats import (
     count,
     duration,
     factor,
+    interval_name,
     objective,
     printable,
     rate,
@@ -60,11 +61,12 @@ def print_tables(results: Results, analysis: Analysis, console: Console) -> None
 def _sessions(analysis: Analysis) -> Table:
     heads = ("design", "T", f"vs {BASE}", "T*/T", "TTFT", "up", "down", "comp.", "cpu")
     table = _table(
-        f"A session: median of {analysis.repeats} repeats, ± its 95% interval",
+        f"A session: median of {analysis.repeats} repeats, ± its "
+        f"{interval_name(design.session_ms for design in analysis.designs)}",
         heads,
         right=range(1, len(heads)),
-        caption="T: wall time. T*: the engine alone. TTFT: time to first token of a turn. up, down: bytes. comp.: "
-        "tokens computed. cpu: the server's ms a turn, its engine's left out.",
+        caption="T: wall time. T*: the engine alone. TTFT: time to first token of a turn, ± a bootstrap interval. up, "
+        "down: bytes. comp.: tokens computed. cpu: the server's ms a turn, its engine's left out.",
     )
     for design in analysis.designs:
         table.add_row(

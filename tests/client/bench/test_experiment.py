@@ -134,7 +134,13 @@ def test_many_at_once(folder: Path) -> None:
     arguments = [*FAST, *SMALL, "--designs", "e", "--agents", "4", "--load-seconds", "0.2", "--json", str(file)]
     assert bench([*arguments, "--slo-ttft-ms", "100000"]) == DONE
     (results,) = read(file)
-    assert [load.agents for load in results.loads] == [1, 2, 4]
+    assert [load.agents for load in results.loads] == [
+        1,
+        2,
+        4,
+        4,
+        4,
+    ]  # the number that was found counts, so it is repeated
     assert all(load.meets for load in results.loads)
     for load in results.loads:
         assert {run.agent for run in load.runs} == set(range(load.agents))

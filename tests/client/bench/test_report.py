@@ -58,7 +58,7 @@ class Page(HTMLParser):
 
 def experiment(**fields: Any) -> Results:
     whole: dict[str, Any] = {
-        "turns": 12,
+        "turns": 30,
         "loads": [load_of("e", 1, meets=True), load_of("e", 4, meets=False)],
         **fields,
     }
@@ -89,7 +89,7 @@ def test_the_page_refers_to_nothing_outside(written: str, page: Page) -> None:
 
 def test_raw_data_comes_out_as_it_went_in(page: Page) -> None:
     results = experiment(simulated=True, engine={"decode": 1000})
-    assert msgspec.json.decode(page.scripts["results"], type=Results) == results
+    assert msgspec.json.decode(page.scripts["results"], type=list[Results]) == [results]
 
 
 def test_names_from_outside_are_text(page: Page) -> None:
@@ -111,6 +111,32 @@ def test_the_page_says_what_it_has_to(page: Page) -> None:
     for part in ("T*/T", "residual", "Targets", "can't tell", "NO", "yes", "Most agents that met the objective: e 1"):
         assert part in shown
     assert sum(tag == "svg" for tag, _ in page.tags) == 5
+
+
+def test_plots_without_a_model_say_so(written: str, tmp_path: Path) -> None:
+    plots = re.findall(r"<svg.*?</svg>", written, re.DOTALL)
+    assert len(plots) == 5
+    assert all("simulated" in re.sub("<[^>]*>|<!--.*?-->", "", plot) for plot in plots)
+    assert "<title>The cost of an agent loop (simulated): " in written
+    pages = {}
+    for simulated in ((False, False), (False, True), (True, True)):
+        several = [results_of(turns=turns, simulated=each) for turns, each in zip((3, 30), simulated, strict=True)]
+        write_report(several, tmp_path / "report.html")
+        pages[simulated] = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "simulated" not in "".join(re.findall(r"<(?:svg|title).*?</(?:svg|title)>", pages[False, False], re.DOTALL))
+    for simulated, note in (((False, True), "partly simulated"), ((True, True), "simulated")):
+        assert f"<title>The cost of an agent loop ({note})</title>" in pages[simulated]
+        (sweep,) = re.findall(r'<svg[^>]*aria-label="Speed-up.*?</svg>', pages[simulated], re.DOTALL)
+        assert f">{note}<" in sweep
+
+
+def test_intervals_are_called_what_they_cover(tmp_path: Path) -> None:
+    for repeats, name in ((3, "75% interval"), (5, "93.8% interval"), (6, "95% interval")):
+        file = io.StringIO()
+        print_report(results_of(repeats=repeats), Console(file=file, width=80))
+        assert f"± its {name}" in file.getvalue()
+        write_report(results_of(repeats=repeats), tmp_path / "report.html")
+        assert f"their {name}s" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_ids_are_there_once(page: Page) -> None:
@@ -174,7 +200,7 @@ def test_tables_fit_the_terminal(width: int) -> None:
     assert "1 of 3 sessions failed" in shown
     # Figures are never broken.
     row = next(line for line in shown.splitlines() if line.startswith("e done/append"))
-    assert row.split() == ["e", "done/append", "405", "ms", "-49.0%", "98.3%", "4.50", "ms", *row.split()[8:]]
+    assert row.split() == ["e", "done/append", "1.03", "s", "-51.8%", "98.3%", "4.50", "ms", *row.split()[8:]]
 
 
 def test_tables_of_several_experiments() -> None:
@@ -217,4 +243,4 @@ def test_only_markup_is_put_in_as_it_is() -> None:
 def test_embedded_json_is_json(page: Page) -> None:
     raw = page.scripts["results"]
     assert "<" not in raw
-    assert EVIL in [design["key"] for design in json.loads(raw)["designs"]]
+    assert EVIL in [design["key"] for design in json.loads(raw)[0]["designs"]]

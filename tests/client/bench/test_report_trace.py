@@ -59,6 +59,12 @@ def test_a_trace_of_the_first_session_of_each_design(tmp_path: Path) -> None:
     assert {event["cat"] for event in spans(trace, SERVER)} == {"a", "b", "d", "e"}
 
 
+def test_an_engine_without_a_model_is_called_simulated() -> None:
+    for simulated, name in ((True, "engine (simulated)"), (False, "engine")):
+        events = trace_of(results_of(simulated=simulated))["traceEvents"]
+        assert [event["args"]["name"] for event in events if event["name"] == "process_name"][-1] == name
+
+
 def test_spans_are_where_the_stamps_are() -> None:
     results = results_of(turns=2, repeats=1, slower=0)
     run = run_of("e", Pace(1, 2, 3, 4, 5, 6, 7, 8, 9, pre={"render": 1}, post=2), turns=2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from caesura.client.bench.statistics import (
@@ -14,6 +16,7 @@ from caesura.client.bench.statistics import (
     estimate_spread,
     fit_line,
     median,
+    median_ranks,
     quantile,
 )
 from hypothesis import given
@@ -37,13 +40,31 @@ def test_an_interval_holds_the_median_and_lies_within_the_values(values: list[fl
     assert estimate.low is not None
     assert estimate.high is not None
     assert min(values) <= estimate.low <= estimate.value <= estimate.high <= max(values)
-    assert estimate == estimate_median(values), "the draws are the same each time"
+    assert {estimate.low, estimate.high} <= set(values)
     assert estimate.repeats == len(values)
 
 
-def test_the_bootstrap_of_two_values() -> None:
-    # One of the four equally likely draws has the median 0, one has 1: both ends are within the 95%.
-    assert estimate_median([0, 1]) == Estimate(0.5, 0.0, 1.0, 2)
+@pytest.mark.parametrize(
+    ("repeats", "left_out", "coverage"),
+    # Left out of each end, as tables of the sign test have it.
+    [
+        *((2, 0, 0.5), (3, 0, 0.75), (4, 0, 0.875), (5, 0, 0.9375), (6, 0, 0.96875), (8, 0, 0.9921875)),
+        *((9, 1, 0.9609375), (10, 1, 0.978515625), (15, 3, 0.96484375), (20, 5, 0.95861053)),
+    ],
+)
+def test_an_interval_covers_what_it_says(repeats: int, left_out: int, coverage: float) -> None:
+    estimate = estimate_median([float(value) for value in reversed(range(repeats))])
+    assert estimate is not None
+    assert (estimate.low, estimate.high) == (left_out, repeats - 1 - left_out)
+    assert estimate.coverage == pytest.approx(coverage)
+
+
+@given(st.integers(6, 3000))
+def test_an_interval_is_the_narrowest_that_covers_enough(repeats: int) -> None:
+    left, coverage = median_ranks(repeats)
+    assert coverage >= 0.95
+    assert coverage - 2 * math.comb(repeats, left + 1) / 2**repeats < 0.95
+    assert 2 * left < repeats
 
 
 def test_one_repeat_has_no_interval_and_none_no_figure() -> None:
