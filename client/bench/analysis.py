@@ -22,7 +22,8 @@ from .statistics import median
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """``limit_rate``: tokens a second that the engine decodes alone. ``largest``: by design, the most agents that met
+    """``limit_rate``: tokens a second that the engine decodes alone, over whole sessions; ``peak_rate``: in its fastest
+    turns, those of the shortest context as a rule. ``largest``: by design, the most agents that met
     the objective. ``warnings``: why its figures may be worth less than they look."""
 
     arm: str
@@ -33,6 +34,7 @@ class Analysis:
     repeats: int
     rtt_ms: float
     limit_rate: float | None
+    peak_rate: float | None
     designs: list[DesignFigures]
     loads: list[LoadFigures] = field(default_factory=list)
     largest: dict[str, int | None] = field(default_factory=dict)
@@ -67,6 +69,7 @@ def analyse(results: Results) -> Analysis:
         calls=median(calls) if calls else 0.0,
         repeats=len({run.repeat for run in results.runs}),
         rtt_ms=added_rtt_ms(results),
+        peak_rate=_peak_rate(results),
         limit_rate=sum(turn.sampled - 1 for turn in decoded) * 1e9 / decode_ns if decode_ns else None,
         designs=[design_figures(results, info, by_design) for info in results.designs],
         loads=loads,
@@ -84,3 +87,13 @@ def _failed_if_empty(run: RunRecord) -> RunRecord:
     if run.turns or run.error is not None:
         return run
     return msgspec.structs.replace(run, error="it has no turns")
+
+
+def _peak_rate(results: Results) -> float | None:
+    """Of each turn the median over repeats; of these the highest."""
+    rates: dict[tuple[str, int], list[float]] = {}
+    for limit in results.limits:
+        for number, turn in enumerate(limit.turns):
+            if turn.sampled > 1 and turn.decode_ns:
+                rates.setdefault((limit.script, number), []).append((turn.sampled - 1) * 1e9 / turn.decode_ns)
+    return max(map(median, rates.values()), default=None)

@@ -308,7 +308,7 @@ class _Experiment:
                 self.results.loads.append(await self._measure(name, self.plan.agents))
 
     async def _search(self, name: str, objective: Objective) -> None:
-        """The largest number of agents, which is measured some more: by one measurement nobody knows how it scatters."""
+        """The largest number of agents. It is measured some more: by one measurement nobody knows how it scatters."""
         search = await largest(
             lambda agents: self._measure(name, agents),
             lambda load: objective.is_met(load, self.scripts),

@@ -12,8 +12,8 @@ from .stages import TOOLS
 from .statistics import Estimate, estimate_median
 
 FAST = 900.0
-"""Tokens a second, of the engine alone, from which an arm counts as one of 1,000 or more: what is simulated at 1,000
-comes to some less. On a slower model, decode hides what a design does."""
+"""Tokens a second, of the engine alone in its fastest turns, from which an arm counts as one of 1,000 or more: what is
+simulated at 1,000 comes to some less. On a slower model, decode hides what a design does."""
 FEWEST_CALLS = 20
 LARGEST_TOOLS = 0.1
 """Part of T* that tools may take where efficiency and overhead are judged: slow tools hide what a design does."""
@@ -109,7 +109,7 @@ def _not_made_for(analysis: Analysis) -> str:
     """Why designs can't be told from each other in this experiment; empty if they can."""
     if analysis.calls < FEWEST_CALLS:
         return f"set for sessions of {FEWEST_CALLS} tool calls and more"
-    if analysis.limit_rate is None or analysis.limit_rate < FAST:
+    if analysis.peak_rate is None or analysis.peak_rate < FAST:
         return "set for models of 1,000 tokens/s and more"
     return ""
 

@@ -39,12 +39,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m experiments.run", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=[arm.name for arm in ARMS], metavar="ARM", default=None)
     parser.add_argument("--quick", action="store_true", help="each arm once; the paper stays as it is")
+    parser.add_argument("--no-runs", action="store_true", help="write the paper anew from the raw data of the last run")
     parser.add_argument("--no-peers", action="store_true", help="leave the outside servers out")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the peers would outlive it
     RAW.mkdir(parents=True, exist_ok=True)
     chosen = [arm for arm in ARMS if options.only is None or arm.name in options.only]
-    failed = [arm.name for arm in chosen if not run(arm, quick=options.quick, peers=not options.no_peers)]
+    if options.no_runs:
+        failed = [arm.name for arm in chosen if not (RAW / f"{arm.name}.json").exists()]
+    else:
+        failed = [arm.name for arm in chosen if not run(arm, quick=options.quick, peers=not options.no_peers)]
     if not options.quick:
         for arm in chosen:
             if arm.name not in failed:
