@@ -29,7 +29,7 @@ class OverHttp:
         await self.http.open()
 
     def answer(self, output: Output) -> None:
-        raise NotImplementedError("a design with a request a turn has nothing to answer while the turn goes on")
+        raise BenchError("a design with a request a turn has nothing to answer while the turn goes on")
 
     async def close(self) -> None:
         await self.http.close()
@@ -62,7 +62,7 @@ class OverWebSocket(Generic[TurnT]):
         await self.socket.open(self.headers)
 
     def answer(self, output: Output) -> None:
-        raise NotImplementedError("this design answers when the turn is over")
+        raise BenchError("this design answers when the turn is over")
 
     async def close(self) -> None:
         await self.socket.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from time import perf_counter_ns
 from typing import Any
 
@@ -25,7 +26,7 @@ from .events import (
 from .link import Meter
 
 
-class PendingTurn:
+class PendingTurn(ABC):
     """Reads one turn. What an event means is in ``_read``, which each protocol has its own of; it calls ``_output`` for
     those that carry output, and ``_end`` or ``fail`` for the last one.
 
@@ -99,9 +100,9 @@ class PendingTurn:
         )
         return TurnResult(self.calls, record, self.response_id)
 
+    @abstractmethod
     def _read(self, data: bytes) -> None:
         """:raises msgspec.DecodeError, ValueError: it can't be read."""
-        raise NotImplementedError
 
     def _output(self) -> None:
         if not self.first_token:
