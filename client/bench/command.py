@@ -34,7 +34,7 @@ def bench(argv: list[str]) -> int:
             if arguments.source is not None:
                 several = _read(arguments)
             else:
-                several = _measured(plans_of(arguments).plans, argv, arguments)
+                several = _measured(plans_of(arguments), argv, arguments)
             _write(several, arguments)
             return _code(several)
     except (BenchError, OSError) as error:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit, urlunsplit
 
+from ..processes import reap
 from .driver import BenchError
 
 _STOP_SECONDS = 5.0
@@ -52,10 +53,7 @@ def delay_proxy(target_url: str, rtt_ms: float) -> Iterator[str]:
             yield urlunsplit(parts._replace(netloc=f"127.0.0.1:{port}"))
         finally:
             process.stdin.close()  # it ends when nobody holds the other end, so it never outlives this process
-            try:
-                process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            reap(process, _STOP_SECONDS)
 
 
 class _PreciseSelector(selectors.EpollSelector):

@@ -12,7 +12,7 @@ from .distributions import Distribution, InvalidDistribution, parse_distribution
 from .driver import BenchError
 from .drivers import DESIGNS, parse_peer
 from .load import Objective
-from .plan import CostModel, Engine, Plan, Sweep
+from .plan import CostModel, Engine, Plan
 from .presets import DEFAULT_PRESET, PRESETS, make_workload
 from .trace_file import Trace, load
 from .workload import Workload
@@ -196,13 +196,13 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def plans_of(arguments: argparse.Namespace) -> Sweep:
+def plans_of(arguments: argparse.Namespace) -> list[Plan]:
     """One plan, or with ``--sweep`` several.
 
     :raises BenchError: what the arguments say can't be.
     """
     if arguments.sweep is None:
-        return Sweep("", [""], [_plan(arguments)])
+        return [_plan(arguments)]
     name, _, listed = arguments.sweep.partition("=")
     values = [value for value in listed.split(",") if value]
     if name not in SWEEPS or not values:
@@ -214,7 +214,7 @@ def plans_of(arguments: argparse.Namespace) -> Sweep:
         except (ValueError, argparse.ArgumentTypeError):
             raise BenchError(f"--sweep: {value!r} is no value of {name}") from None
         plans.append(_plan(argparse.Namespace(**{**vars(arguments), name.replace("-", "_"): read})))
-    return Sweep(name, values, plans)
+    return plans
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:

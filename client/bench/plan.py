@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .driver import BenchError
 from .drivers import DESIGNS
 from .load import Objective
-from .trace_file import Trace
-from .workload import Workload
+from .trace_file import Recorded, Trace
+from .workload import Session, Workload
 
 LIMIT = "limit"
 """What the engine alone is called among the runs."""
@@ -151,21 +150,12 @@ class Plan:
         }
 
 
-def _tokens_of(session: Any) -> int:
+def _tokens_of(session: Recorded) -> int:
     surplus = _PROMPT_SURPLUS + _TURN_SURPLUS * len(session.turns)
-    if hasattr(session, "context_tokens"):
+    if isinstance(session, Session):
         return int(session.context_tokens * 1.02) + surplus
     text = len(session.instructions) + len(session.task)
     text += sum(
         len(turn.text) + sum(len(call.arguments) + len(call.output) for call in turn.calls) for turn in session.turns
     )
     return int(text * _TOKENS_PER_CHARACTER) + surplus
-
-
-@dataclass(frozen=True, slots=True)
-class Sweep:
-    """The same experiment with several values of one setting. ``plans`` in the order of ``values``."""
-
-    name: str
-    values: Sequence[str]
-    plans: Sequence[Plan] = field(default_factory=tuple)

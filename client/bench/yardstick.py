@@ -21,6 +21,7 @@ from typing import IO, Any, Self
 
 import msgspec
 
+from ..processes import last_words, reap
 from .driver import BenchError
 from .records import LimitTurn
 
@@ -143,16 +144,9 @@ class Yardstick:
 
     def close(self) -> None:
         """End the process: by asking, then by force."""
-        process = self._process
         self._questions.put(None)
         try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        except BaseException:  # a second Ctrl-C: no more patience, but still no orphan
-            process.kill()
-            raise
+            reap(self._process, STOP_TIMEOUT_S)
         finally:
             self._stderr.close()
 
@@ -176,7 +170,9 @@ class Yardstick:
         try:
             line = self._lines.get(timeout=timeout)
         except queue.Empty:
-            raise BenchError(f"the yardstick did not answer in {timeout:g} s ({what}){self._last_words()}") from None
+            raise BenchError(
+                f"the yardstick did not answer in {timeout:g} s ({what}){last_words(self._stderr)}"
+            ) from None
         if line is None:
             raise BenchError(self._ended())
         answer: Json = self._convert(line, Json)
@@ -203,9 +199,4 @@ class Yardstick:
             code: object = self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             code = "none yet"
-        return f"the yardstick ended, exit code {code}{self._last_words()}"
-
-    def _last_words(self, count: int = 20) -> str:
-        self._stderr.seek(0)
-        lines = self._stderr.read().splitlines()[-count:]
-        return "; on its stderr:\n" + "\n".join(f"  {line}" for line in lines) if lines else ""
+        return f"the yardstick ended, exit code {code}{last_words(self._stderr)}"

@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
+from ..processes import last_words, reap
+
 START_TIMEOUT_S = 120.0
 """A big model takes a while to load."""
 STOP_TIMEOUT_S = 10.0
@@ -67,10 +69,11 @@ def serving(model: str, *, command: Sequence[str] | None = None) -> Iterator[Ser
                 server = _ready(process, deadline)
                 _wait_for_health(process, server.url, deadline)
             except _NotReady as error:
-                raise ServerNotStarted(f"{error}{_last_words(stderr)}") from None
+                raise ServerNotStarted(f"{error}{last_words(stderr)}") from None
             yield server
         finally:
-            _stop(process)
+            process.terminate()
+            reap(process, STOP_TIMEOUT_S)
 
 
 class _NotReady(Exception):
@@ -115,21 +118,3 @@ def _wait_for_health(process: subprocess.Popen[str], url: str, deadline: float) 
             problem = error
             time.sleep(0.05)
     raise _NotReady(f"{url}/health never answered with 200 ({problem})")
-
-
-def _last_words(stderr: IO[str], count: int = 20) -> str:
-    stderr.seek(0)
-    lines = stderr.read().splitlines()[-count:]
-    return "; on its stderr:\n" + "\n".join(f"  {line}" for line in lines) if lines else ""
-
-
-def _stop(process: subprocess.Popen[str]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    except BaseException:  # a second Ctrl-C: no more patience, but still no orphan
-        process.kill()
-        raise

@@ -243,7 +243,7 @@ def test_numbers_are_not_booleans() -> None:
 def test_an_arm_is_a_command(arm: Arm) -> None:
     program, command, *words = arm.command()
     assert (program, command) == ("caesura", "bench")
-    (plan,) = plans_of(make_parser().parse_args(words)).plans
+    (plan,) = plans_of(make_parser().parse_args(words))
     assert plan.designs == tuple(arm.designs)
     assert (plan.repeats, plan.context) == (arm.repeats, arm.context)
     assert arm.context is not None or not arm.peers

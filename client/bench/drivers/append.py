@@ -20,7 +20,6 @@ from .events import (
     PAUSED,
     brief_event,
     failure_of,
-    item_event,
     type_of,
 )
 from .link import Meter
@@ -61,12 +60,8 @@ class _Turn(PendingTurn):
         if kind.endswith(b".delta") or kind == ITEM_ADDED:
             self._output()
         elif kind == ITEM_DONE:
-            self._output()
-            item = item_event(data).item
-            if item.type == "function_call":
-                self.calls.append(Call(item.call_id, item.name, item.arguments))
-                if len(self.calls) == self._calls_to_come:
-                    self._end()
+            if self._item(data) and len(self.calls) == self._calls_to_come:
+                self._end()
         elif kind == CREATED:
             self.response_id = brief_event(data).response.id
         elif kind in (PAUSED, COMPLETED):

@@ -104,6 +104,15 @@ class PendingTurn(ABC):
     def _read(self, data: bytes) -> None:
         """:raises msgspec.DecodeError, ValueError: it can't be read."""
 
+    def _item(self, data: bytes) -> bool:
+        """An output item is done; whether it is a call."""
+        self._output()
+        item = item_event(data).item
+        if item.type != "function_call":
+            return False
+        self.calls.append(Call(item.call_id, item.name, item.arguments))
+        return True
+
     def _output(self) -> None:
         if not self.first_token:
             self.first_token = perf_counter_ns()
@@ -127,10 +136,7 @@ class ResponsesTurn(PendingTurn):
         if kind.endswith(b".delta") or kind == ITEM_ADDED:
             self._output()
         elif kind == ITEM_DONE:
-            self._output()
-            item = item_event(data).item
-            if item.type == "function_call":
-                self.calls.append(Call(item.call_id, item.name, item.arguments))
+            self._item(data)
         elif kind == COMPLETED:
             self._completed(data)
             self._end()

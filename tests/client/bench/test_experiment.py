@@ -286,7 +286,7 @@ def test_a_signal_leaves_nothing_behind(folder: Path, number: signal.Signals, co
 
 
 def plan_of(*arguments: str) -> Plan:
-    return plans_of(make_parser().parse_args(list(arguments))).plans[0]
+    return plans_of(make_parser().parse_args(list(arguments)))[0]
 
 
 def test_the_context_holds_the_longest_session() -> None:
